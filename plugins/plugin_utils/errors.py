@@ -1,0 +1,54 @@
+# Copyright (c) 2026 hep.sonic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The exceptions of this collection: each says what is wrong, where, and what to do about it."""
+
+from __future__ import annotations
+
+
+class SonicError(Exception):
+    """A failure that an operator can act upon.
+
+    Args:
+        message: What is wrong: the value, and the object or file it belongs to.
+        remedy: What to do about it; empty where the message says it all.
+    """
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message}\n{self.remedy}" if self.remedy else self.message
+
+
+class ManifestError(SonicError):
+    """A manifest is not a Kubernetes object that this release may hold."""
+
+
+class AccessError(SonicError):
+    """The cluster cannot be reached, or does not accept who we are."""
+
+
+class RequestError(SonicError):
+    """The API server refused a request.
+
+    Args:
+        status: HTTP status code of the answer.
+        reason: Machine-readable reason of the answer's Status, such as ``Conflict``.
+    """
+
+    def __init__(self, message: str, remedy: str = "", *, status: int, reason: str) -> None:
+        super().__init__(message, remedy)
+        self.status = status
+        self.reason = reason
+
+
+class ReleaseError(SonicError):
+    """The release as a whole cannot be carried out: somebody else's objects, a held Lease, a refused dry run."""
+
+
+class NotReadyError(SonicError):
+    """Something that was waited for is not ready."""
