@@ -5,7 +5,7 @@
 """Make the virtual environments and the collection tree that every other command uses.
 
 One environment a supported series of ansible-core, as far as a Python for it is found; each lies below HEP_SONIC_HOME
-under a name that says what is in it, so an unchanged one is found in milliseconds and a changed one never mended in place.
+under a name that says what is in it, so an unchanged one is found in milliseconds and none is ever mended in place.
 In the checkout: `.venv` (the default), `.venv-core<series>` (each), `.collections` (this checkout as a collection).
 """
 
@@ -54,7 +54,7 @@ class Python:
 
 
 def candidates() -> Iterator[Path]:
-    """Yield interpreters of this machine, the one that runs this first, pyenv's (whose shims may be switched off) last."""
+    """Yield interpreters of this machine, the one that runs this first, pyenv's (whose shims may be off) last."""
     yield Path(sys.executable)
     for minor in (13, 12, 11):
         if found := shutil.which(f"python3.{minor}"):
@@ -103,10 +103,10 @@ def build(python: Python) -> None:
     with step(f"Installing ansible-core {python.series} and the tools for Python {number} (about 40 s, once)"):
         if subprocess.run([python.path, "-m", "venv", python.venv], check=False).returncode != 0:
             fail(f"{python.path} cannot make a virtual environment.", "Debian: apt-get install python3-venv")
-        pip = [python.venv / "bin/pip", "--disable-pip-version-check", "--quiet", "install"]
+        pip = [str(python.venv / "bin/pip"), "--disable-pip-version-check", "--quiet", "install"]
         files = [argument for path in REQUIREMENTS for argument in ("--requirement", str(path))]
         if subprocess.run([*pip, *files], check=False).returncode != 0:
-            fail("pip could not install the Python packages; its message is above.", "Mend the network, then `make venv`.")
+            fail("pip could not install the packages: its message is above.", "Mend the network, then: make venv")
     complete.touch()
 
 
