@@ -1,0 +1,132 @@
+# Copyright (c) 2026 hep.sonic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Run suites of checks one after another, all of them even when one fails, and end with what passed and failed.
+
+    python -m tests.tools.check lint unit
+
+What a suite consists of stands in tests/tools/suites.py. The last line is "N passed, N failed".
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.tools.common import HOME, ROOT, say
+from tests.tools.suites import PROGRAMS, SUITES, Check, Suite
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a check."""
+
+    name: str
+    seconds: float
+    passed: int
+    failed: int
+
+    def __str__(self) -> str:
+        return f"{self.name:<44} {self.passed:>6} passed {self.failed:>4} failed {self.seconds:>7.1f} s"
+
+
+def environment(check: Check) -> dict[str, str]:
+    """Return the variables a check runs with: the programs of its environment come first."""
+    return os.environ | {
+        "PATH": f"{check.programs}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT / ".collections"),
+        **check.variables,
+    }
+
+
+def count(report: Path, status: int) -> tuple[int, int]:
+    """Return (passed, failed) of a JUnit report, or of the exit status alone where there is none."""
+    if not report.exists():
+        return int(status == 0), int(status != 0)
+    suites = list(ET.parse(report).getroot().iter("testsuite"))  # noqa: S314 - our own pytest wrote it
+    total, skipped, failed = (
+        sum(int(suite.get(key, 0)) for suite in suites for key in keys)
+        for keys in (("tests",), ("skipped",), ("failures", "errors"))
+    )
+    return total - skipped - failed, max(failed, int(status != 0))
+
+
+def run(check: Check, *, shown: bool) -> Outcome:
+    """Run one check; its output appears as it comes where `shown`, else only when it failed."""
+    report = HOME / "reports" / f"{check.name.replace(' ', '-').replace('/', '-')}.xml"
+    report.parent.mkdir(parents=True, exist_ok=True)
+    report.unlink(missing_ok=True)
+    if shown:
+        say(f"\n--- {check.name}{f' ({check.duration})' if check.duration else ''}: {' '.join(check.command)}")
+    start = time.monotonic()
+    process = subprocess.run(
+        [argument.replace("{report}", str(report)) for argument in check.command],
+        cwd=ROOT,
+        env=environment(check),
+        stdout=None if shown else subprocess.PIPE,
+        stderr=None if shown else subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    outcome = Outcome(check.name, time.monotonic() - start, *count(report, process.returncode))
+    if not shown:
+        say(f"  {'ok    ' if process.returncode == 0 else 'FAILED'} {outcome.seconds:6.1f} s  {check.name}")
+        if process.returncode != 0:
+            say(f"{' '.join(check.command)}\n{process.stdout}")
+    return outcome
+
+
+@contextmanager
+def node_lab() -> Iterator[None]:
+    """Have the node lab run; take it down afterwards where it did not run before."""
+    lab = [str(PROGRAMS / "python"), "-m", "tests.lab"]
+    if subprocess.run([*lab, "status"], cwd=ROOT, capture_output=True, check=False).returncode == 0:
+        yield
+        return
+    subprocess.run([*lab, "up", "--form", "node", "--nodes", "2"], cwd=ROOT, check=True)
+    try:
+        yield
+    finally:
+        subprocess.run([*lab, "down"], cwd=ROOT, check=True)
+
+
+def run_suites(suites: Sequence[Suite]) -> list[Outcome]:
+    """Run every check of `suites`, those that need the lab with one lab for all."""
+    outcomes = []
+    with ExitStack() as surroundings:
+        for suite in suites:
+            say(f"\n=== {suite.name}: {suite.purpose}")
+            if suite.needs_lab and not any(earlier.needs_lab for earlier in suites[: suites.index(suite)]):
+                surroundings.enter_context(node_lab())
+            outcomes += [run(check, shown=suite.shown) for check in suite.checks()]
+    return outcomes
+
+
+def summarise(outcomes: Sequence[Outcome]) -> int:
+    """Show the table and the count; return the exit status."""
+    passed, failed = (sum(getattr(outcome, key) for outcome in outcomes) for key in ("passed", "failed"))
+    say("\n" + "\n".join(map(str, outcomes)))
+    say(f"{'':<44} {sum(outcome.seconds for outcome in outcomes):>29.1f} s in all")
+    say(f"{passed} passed, {failed} failed")
+    return int(failed > 0 or not outcomes)
+
+
+def main() -> None:
+    """Parse the names of suites and run them."""
+    parser = argparse.ArgumentParser(description="Run suites of checks.")
+    parser.add_argument("suites", nargs="+", choices=sorted(SUITES), metavar="SUITE", help=", ".join(SUITES))
+    names = parser.parse_args().suites
+    sys.exit(summarise(run_suites([SUITES[name] for name in names])))
+
+
+if __name__ == "__main__":
+    main()

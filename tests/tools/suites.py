@@ -1,0 +1,122 @@
+# Copyright (c) 2026 hep.sonic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The suites of checks, as data: `make lint`, `make unit` and so on are names for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from tests.tools.common import ROOT
+from tests.tools.venv import cores
+
+#: The programs of the default environment.
+PROGRAMS: Final = ROOT / ".venv/bin"
+
+
+@dataclass(frozen=True)
+class Check:
+    """A command that passes or fails.
+
+    Args:
+        name: What the summary calls it.
+        command: The command line; "{report}" stands for the JUnit file it may write.
+        duration: How long it takes, for the person who waits; empty for seconds.
+        programs: The folder of the Python environment it runs in.
+        variables: Environment variables besides those of the caller.
+    """
+
+    name: str
+    command: list[str]
+    duration: str = ""
+    programs: Path = PROGRAMS
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Checks that belong together.
+
+    Args:
+        name: What `make` calls it.
+        purpose: What it proves, in a line.
+        checks: Returns the checks; asked when the suite starts.
+        shown: Whether the checks' output is shown as it comes, or only of those that failed.
+        needs_lab: Whether it runs against the node lab.
+    """
+
+    name: str
+    purpose: str
+    checks: Callable[[], list[Check]]
+    shown: bool = True
+    needs_lab: bool = False
+
+
+def lint_checks() -> list[Check]:
+    """Return the static checks."""
+    sanity = [
+        Check(f"ansible-test sanity, core {series}", ["python", "-m", "tests.tools.sanity", series], programs=programs)
+        for series, programs in cores().items()
+    ]
+    return [
+        Check("yamllint", ["yamllint", "--strict", "."]),
+        Check("ruff", ["ruff", "check", "--quiet", "."]),
+        Check("ruff format", ["ruff", "format", "--check", "--quiet", "."]),
+        Check("mypy", ["mypy"]),
+        Check("import-linter", ["lint-imports", "--no-logo"]),
+        Check("ansible-doc", ["python", "-m", "tests.tools.documents"]),
+        Check("ansible-lint", ["ansible-lint", "--offline", "--strict", "-q"]),
+        Check("antsibull-changelog", ["antsibull-changelog", "lint"]),
+        *sanity,
+    ]
+
+
+def pytest_check(folder: str, programs: Path = PROGRAMS, name: str = "", duration: str = "") -> Check:
+    """Return the check that runs the tests of a folder."""
+    return Check(
+        name or folder, ["pytest", folder, "--quiet", "--junitxml={report}"], duration=duration, programs=programs
+    )
+
+
+def unit_checks() -> list[Check]:
+    """Return the unit tests, once for each ansible-core of this machine."""
+    return [
+        pytest_check("tests/unit", programs, f"tests/unit, core {series}", "about a minute")
+        for series, programs in cores().items()
+    ]
+
+
+def molecule_checks() -> list[Check]:
+    """Return the molecule scenarios."""
+    return [
+        Check(
+            f"molecule {path.parent.name}",
+            ["molecule", "test", "--scenario-name", path.parent.name],
+            duration="about a minute",
+            variables={"MOLECULE_GLOB": "molecule/*/molecule.yml"},
+        )
+        for path in sorted(ROOT.glob("molecule/*/molecule.yml"))
+    ]
+
+
+SUITES: Final[Mapping[str, Suite]] = {
+    suite.name: suite
+    for suite in (
+        Suite("lint", "static checks, the documentation included", lint_checks, shown=False),
+        Suite("unit", "the parts, the engine against a control plane of its own", unit_checks),
+        Suite("molecule", "each role alone, then the site", molecule_checks, needs_lab=True),
+        Suite(
+            "system",
+            "whole commands, as an operator types them",
+            lambda: [pytest_check("tests/system")],
+            needs_lab=True,
+        ),
+        Suite(
+            "faults", "a stream of requests while things break", lambda: [pytest_check("tests/faults")], needs_lab=True
+        ),
+    )
+}
