@@ -1,0 +1,5 @@
+"""A real Kubernetes cluster on one Linux machine, for tests and for trying things: `python -m tests.lab --help`.
+
+`docs/lab.md` is its manual. Reading order of the modules: `cli`, `lab` (what `up` and `down` do, in their order),
+`control` and `node` (what runs), then the tools below them.
+"""

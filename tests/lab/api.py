@@ -1,0 +1,121 @@
+"""The few calls that the lab itself makes to its API server."""
+
+from __future__ import annotations
+
+import base64
+import json
+import string
+from collections.abc import Mapping
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from tests.lab.errors import LabError
+from tests.lab.http import Answer, client_tls, request
+from tests.lab.pki import Pair
+
+Object = dict[str, Any]
+
+#: Plural of each kind that the lab writes.
+_PLURALS: Final = {
+    "ClusterRole": "clusterroles",
+    "ClusterRoleBinding": "clusterrolebindings",
+    "ConfigMap": "configmaps",
+    "Deployment": "deployments",
+    "Service": "services",
+    "ServiceAccount": "serviceaccounts",
+}
+_CLUSTER_WIDE: Final = {"ClusterRole", "ClusterRoleBinding"}
+
+
+class Api:
+    """A client of one API server.
+
+    Args:
+        server: Its URL.
+        authority: Certificate of the authority that signed its certificate.
+        user: Whom to act as.
+    """
+
+    def __init__(self, server: str, authority: Path, user: Pair) -> None:
+        self.server = server
+        self._tls = client_tls(authority, user.certificate, user.key)
+
+    def ask(self, method: str, path: str, body: Object | None = None) -> Answer:
+        """Make one request and return whatever is answered.
+
+        Raises:
+            OSError: Nobody answered.
+        """
+        return request(
+            method,
+            self.server + path,
+            body=None if body is None else json.dumps(body).encode(),
+            headers={"Accept": "application/json", "Content-Type": "application/apply-patch+yaml"},
+            tls=self._tls,
+        )
+
+    def get(self, path: str) -> Object:
+        """Return the object or list at a path.
+
+        Raises:
+            LabError: It is not there, or the server cannot answer.
+        """
+        return self._result(self.ask("GET", path), path)
+
+    def apply(self, obj: Object) -> None:
+        """Create or update an object by server-side apply."""
+        group = obj["apiVersion"]
+        prefix = f"/apis/{group}" if "/" in group else f"/api/{group}"
+        if obj["kind"] not in _CLUSTER_WIDE:
+            prefix += f"/namespaces/{obj['metadata']['namespace']}"
+        path = f"{prefix}/{_PLURALS[obj['kind']]}/{obj['metadata']['name']}?fieldManager=hep-sonic-lab&force=true"
+        self._result(self.ask("PATCH", path, obj), path)
+
+    def delete(self, path: str) -> None:
+        """Remove an object; one that is not there is fine."""
+        answer = self.ask("DELETE", path)
+        if answer.status != HTTPStatus.NOT_FOUND:
+            self._result(answer, path)
+
+    def _result(self, answer: Answer, path: str) -> Object:
+        if answer.status >= HTTPStatus.BAD_REQUEST:
+            raise LabError(f"the API server answered {answer.status} for {path}: {answer.text.strip()}")
+        result: Object = json.loads(answer.body)
+        return result
+
+
+def load_objects(file: Path, values: Mapping[str, str]) -> list[Object]:
+    """Return the objects of a YAML file, `${name}` in it replaced by `values`."""
+    return list(yaml.safe_load_all(string.Template(file.read_text(encoding="utf-8")).substitute(values)))
+
+
+def kubeconfig(*, name: str, server: str, authority: Path, user: Pair) -> str:
+    """Return a kubeconfig with one context called `name`, complete in itself."""
+    return yaml.safe_dump(
+        {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": name,
+            "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
+            "clusters": [
+                {"name": name, "cluster": {"server": server, "certificate-authority-data": _base64(authority)}}
+            ],
+            "users": [
+                {
+                    "name": name,
+                    "user": {
+                        "client-certificate-data": _base64(user.certificate),
+                        "client-key-data": _base64(user.key),
+                    },
+                }
+            ],
+        },
+        sort_keys=False,
+    )
+
+
+def _base64(file: Path) -> str:
+    return base64.b64encode(file.read_bytes()).decode("ascii")

@@ -1,0 +1,279 @@
+"""The lab's long-running programs: started detached, found again, stopped.
+
+There are no pid files. Each program carries the lab's folder, its own name and a fingerprint of its command line in its
+environment, where /proc shows them: a number that the kernel has given to somebody else can never be mistaken for ours,
+and what a killed `up` left behind is found like everything else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tests.lab.errors import LabError
+from tests.lab.progress import duration
+
+#: Asks a daemon whether it works; returns what is wrong, or an empty string.
+Probe = Callable[[], str]
+
+_LAB: Final = "HEP_SONIC_LAB"
+_NAME: Final = "HEP_SONIC_DAEMON"
+_FINGERPRINT: Final = "HEP_SONIC_FINGERPRINT"
+_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+#: Seconds between two looks at something that is about to become ready.
+POLL: Final = 0.05
+
+#: Children of this very process. Python warns about a child that is forgotten while it runs, but these outlive us.
+_children: Final[list[subprocess.Popen[bytes]]] = []
+
+
+@dataclass(frozen=True)
+class Daemon:
+    """A program that runs for as long as the lab.
+
+    Attributes:
+        name: Unique in the lab: `etcd`, `node-2/kubelet`.
+        argv: Program (absolute path) and arguments.
+        probe: Tells whether it works.
+        files: Files it reads at its start: when one of them changes, it has to be started anew.
+        enter: Words before `argv` that enter the node's namespaces.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    probe: Probe
+    files: tuple[Path, ...] = ()
+    enter: tuple[str, ...] = ()
+
+    def fingerprint(self) -> str:
+        """Return what changes when a running copy would have to be replaced."""
+        digest = hashlib.sha256("\0".join((*self.enter, *self.argv)).encode())
+        digest.update(str(Path(self.argv[0]).stat().st_mtime_ns).encode())
+        for path in self.files:
+            digest.update(path.read_bytes())
+        return digest.hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Running:
+    """A live process of the lab.
+
+    Attributes:
+        pid: Its number.
+        name: The daemon's name; helpers that a daemon started have it, too.
+        fingerprint: Of the daemon that it was started as.
+        leader: Whether this is the daemon itself rather than a helper of it.
+        started: When, in seconds since the epoch.
+        memory: Resident memory in bytes.
+    """
+
+    pid: int
+    name: str
+    fingerprint: str
+    leader: bool
+    started: float
+    memory: int
+
+
+class Processes:
+    """The processes of one lab.
+
+    Args:
+        directory: The lab's folder: mark of its processes, their working directory, and place of their logs.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def log(self, name: str) -> Path:
+        """Return where a daemon's output goes."""
+        return self._directory / "logs" / f"{name.replace('/', '-')}.log"
+
+    def all(self) -> list[Running]:
+        """Return every live process of the lab, helpers included."""
+        return [found for pid in _pids() if (found := self._look(pid))]
+
+    def daemons(self) -> dict[str, Running]:
+        """Return the live daemons by name."""
+        return {process.name: process for process in self.all() if process.leader}
+
+    def ensure(self, daemons: Iterable[Daemon]) -> list[str]:
+        """Start each daemon that does not run as described, replacing one that runs differently.
+
+        Returns:
+            Names of those that were started.
+        """
+        running = self.daemons()
+        started = []
+        for daemon in daemons:
+            present = running.get(daemon.name)
+            if present and present.fingerprint == daemon.fingerprint():
+                continue
+            if present:
+                self.stop([daemon.name])
+            self._start(daemon)
+            started.append(daemon.name)
+        return started
+
+    def wait_ready(self, daemons: Sequence[Daemon], seconds: float = 60.0) -> None:
+        """Wait until every daemon's probe is content.
+
+        Raises:
+            LabError: One has ended, or is not ready in time; with the last lines of its log.
+        """
+        deadline = time.monotonic() + seconds
+        for daemon in daemons:
+            while trouble := daemon.probe():
+                if daemon.name not in self.daemons():
+                    raise LabError(f"{daemon.name} has ended; its log's last lines:\n{self.tail(daemon.name)}")
+                if time.monotonic() > deadline:
+                    raise LabError(
+                        f"{daemon.name} is not ready after {duration(seconds)} ({trouble}); "
+                        f"its log's last lines:\n{self.tail(daemon.name)}"
+                    )
+                time.sleep(POLL)
+
+    def stop(self, names: Iterable[str], *, grace: float = 10.0) -> None:
+        """End the daemons of these names and the helpers they started.
+
+        Args:
+            names: Whom; those that do not run are fine.
+            grace: Seconds between SIGTERM and SIGKILL; 0 for SIGKILL at once.
+        """
+        wanted = set(names)
+        self._end([process for process in self.all() if process.name in wanted], grace)
+
+    def tail(self, name: str, lines: int = 15) -> str:
+        """Return the last lines of a daemon's log."""
+        try:
+            text = self.log(name).read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            return "(no log)"
+        return "\n".join(text.splitlines()[-lines:])
+
+    def _start(self, daemon: Daemon) -> None:
+        log = self.log(daemon.name)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        if log.exists():
+            # what a daemon said before it died is what one wants to read after `up` has repaired the lab
+            log.replace(log.with_suffix(".previous.log"))
+        with log.open("wb") as output:
+            _children.append(
+                subprocess.Popen(
+                    (*daemon.enter, *daemon.argv),
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    cwd=self._directory,
+                    # nothing of the caller's environment: no secrets in /proc, and the same start from every shell
+                    env={
+                        "PATH": _PATH,
+                        _LAB: str(self._directory),
+                        _NAME: daemon.name,
+                        _FINGERPRINT: daemon.fingerprint(),
+                    },
+                    start_new_session=True,
+                )
+            )
+
+    def _look(self, pid: int) -> Running | None:
+        """Return the process if it is alive and ours."""
+        try:
+            marks = _environment(pid)
+            if marks.get(_LAB) != str(self._directory):
+                return None
+            # The process name may hold blanks and parentheses: fields are counted from the last one.
+            fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+            name = marks[_NAME]
+            executable = Path(f"/proc/{pid}/exe").readlink().name
+        except (OSError, KeyError):
+            return None
+        state, session, ticks, pages = fields[0], int(fields[3]), int(fields[19]), int(fields[21])
+        if state in "ZX":
+            return None
+        return Running(
+            pid=pid,
+            name=name,
+            fingerprint=marks.get(_FINGERPRINT, ""),
+            # containerd's shims inherit its environment and outlive it
+            leader=session == pid and not executable.startswith("containerd-shim"),
+            started=_boot_time() + ticks / os.sysconf("SC_CLK_TCK"),
+            memory=pages * os.sysconf("SC_PAGE_SIZE"),
+        )
+
+    def _end(self, processes: Iterable[Running], grace: float) -> None:
+        end([process.pid for process in processes], grace, lambda pid: self._look(pid) is not None)
+
+
+def end(pids: Iterable[int], grace: float, ours: Callable[[int], bool]) -> None:
+    """End processes and wait until they are gone.
+
+    Args:
+        pids: Their numbers.
+        grace: Seconds between SIGTERM and SIGKILL; 0 for SIGKILL at once.
+        ours: Tells whether a number still means the process that was chosen; asked once the process is held by a
+            descriptor, so that no signal can reach a newcomer with the same number.
+    """
+    handles: dict[int, int] = {}
+    try:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                handles[pid] = os.pidfd_open(pid)
+        chosen = {handle for pid, handle in handles.items() if ours(pid)}
+        if grace and chosen:
+            chosen = _signal_and_wait(chosen, signal.SIGTERM, grace)
+        if chosen:
+            # a killed process is gone within milliseconds, or hangs in the kernel for good
+            _signal_and_wait(chosen, signal.SIGKILL, 10.0)
+    finally:
+        for handle in handles.values():
+            os.close(handle)
+        _children[:] = [child for child in _children if child.poll() is None]
+
+
+def _signal_and_wait(handles: set[int], number: signal.Signals, seconds: float) -> set[int]:
+    """Signal processes and return the handles of those that still live after so many seconds."""
+    alive = set(handles)
+    poller = select.poll()
+    for handle in handles:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(handle, number)
+        poller.register(handle, select.POLLIN)
+    deadline = time.monotonic() + seconds
+    while alive and (left := deadline - time.monotonic()) > 0:
+        for handle, _event in poller.poll(left * 1000):
+            poller.unregister(handle)
+            alive.discard(handle)
+    return alive
+
+
+def _pids() -> list[int]:
+    return [int(entry.name) for entry in os.scandir("/proc") if entry.name.isdigit()]
+
+
+def _environment(pid: int) -> Mapping[str, str]:
+    """Return the environment that a process was started with; empty if it may not be read."""
+    try:
+        raw = Path(f"/proc/{pid}/environ").read_bytes()
+    except PermissionError:
+        return {}
+    pairs = (entry.partition("=") for entry in raw.decode(errors="replace").split("\0"))
+    return {name: text for name, _, text in pairs}
+
+
+def _boot_time() -> float:
+    """Return when the machine was started, in seconds since the epoch."""
+    for line in Path("/proc/stat").read_text(encoding="ascii").splitlines():
+        if line.startswith("btime "):
+            return float(line.split()[1])
+    raise LabError("/proc/stat does not say when the machine was started")

