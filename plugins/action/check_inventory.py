@@ -1,0 +1,94 @@
+# Copyright (c) 2026 hep.sonic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Checks the whole inventory against the roles' argument specs; documented in plugins/modules/check_inventory.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+from ansible.errors import AnsibleError, AnsibleValueOmittedError
+
+from ansible_collections.hep.sonic.plugins.plugin_utils.action_base import Params, Result, SonicAction
+from ansible_collections.hep.sonic.plugins.plugin_utils.errors import SonicError
+from ansible_collections.hep.sonic.plugins.plugin_utils.origin import origin_of
+from ansible_collections.hep.sonic.plugins.plugin_utils.schema import (
+    SHARED_PREFIX,
+    Finding,
+    Spec,
+    check_host,
+    options_of,
+    report,
+    roles_by_group,
+)
+
+COLLECTION: Final = Path(__file__).parents[2]
+#: The groups of inventory hosts that this collection acts upon.
+GROUPS: Final = ("clusters", "instances")
+
+
+class ActionModule(SonicAction):
+    """Report everything that is wrong with the variables of all hosts at once."""
+
+    argument_spec: ClassVar[Mapping[str, Spec]] = {}
+
+    def execute(self, params: Params, task_vars: Mapping[str, Any]) -> Result:
+        del params
+        roles = sorted(path.parents[1].name for path in COLLECTION.glob("roles/*/meta/argument_specs.yml"))
+        options = options_of(self._load(f"roles/{role}/meta/argument_specs.yml") for role in roles)
+        prefixes = (SHARED_PREFIX, *(f"{role}_" for role in roles))
+        defaults: dict[str, Any] = {}
+        for role in roles:
+            defaults |= self._load(f"roles/{role}/defaults/main.yml", trusted=True) or {}
+        required = self._required(options, defaults)
+
+        findings: dict[str, list[Finding]] = {}
+        groups = task_vars["groups"]
+        for host in sorted({host for group in GROUPS for host in groups.get(group, ())}):
+            unreadable: list[Finding] = []
+            raw = task_vars["hostvars"].raw_get(host)
+            ours = {name: value for name, value in raw.items() if name.startswith(prefixes)}
+            context = {**defaults, **raw, "hostvars": task_vars["hostvars"]}
+            variables = dict(self._evaluate(ours, context, unreadable))
+            needed = {name for group in GROUPS if host in groups.get(group, ()) for name in required[group]}
+            found = check_host(options, prefixes, sorted(needed - {finding.key for finding in unreadable}), variables)
+            findings[host] = [*unreadable, *found]
+
+        if problems := report(findings):
+            raise SonicError(
+                f"{len(problems)} of the inventory's values cannot be used, so nothing was done:\n"
+                + "\n".join(f"  {problem}" for problem in problems)
+            )
+        return {"changed": False, "hosts": sorted(findings)}
+
+    def _load(self, name: str, *, trusted: bool = False) -> Any:
+        """Return the content of a YAML file of the collection."""
+        return self._loader.load_from_file(str(COLLECTION / name), cache="all", trusted_as_template=trusted)
+
+    def _required(self, options: Mapping[str, Spec], defaults: Mapping[str, Any]) -> dict[str, set[str]]:
+        """Return what must be set on the hosts of each group: what the roles that the playbooks run there demand."""
+        site = self._load("playbooks/site.yml")
+        names = [entry["ansible.builtin.import_playbook"].rpartition(".")[2] for entry in site]
+        plays = [play for name in names for play in self._load(f"playbooks/{name}.yml")]
+        demanded = {name for name, spec in options.items() if spec.get("required") and name not in defaults}
+        return {
+            group: {name for name in demanded if name.startswith(tuple(f"{role}_" for role in roles))}
+            for group, roles in roles_by_group(plays, GROUPS).items()
+        }
+
+    def _evaluate(
+        self, variables: Mapping[str, Any], context: Mapping[str, Any], unreadable: list[Finding]
+    ) -> Iterator[tuple[str, Any]]:
+        """Yield the variables with their expressions evaluated; those that cannot be go to `unreadable`."""
+        templar = self._templar.copy_with_new_env(available_variables=context)
+        for name, value in variables.items():
+            try:
+                yield name, templar.template(value)
+            except AnsibleValueOmittedError:
+                continue
+            except AnsibleError as error:
+                where = origin_of(name) or origin_of(value)
+                unreadable.append(Finding(name, "an expression without a value", where, str(error)))
