@@ -5,41 +5,70 @@ MAKEFLAGS += --no-print-directory
 .NOTPARALLEL:
 
 run := .venv/bin/python -m
+check := $(run) tests.tools.check
+lab := $(run) tests.lab
 
 .PHONY: help
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
 
-.PHONY: packages
-packages: ## Install the Debian packages that are missing
-	@python=$$(tests/tools/find-python) && "$$python" -m tests.tools.packages
+.PHONY: demo
+demo: venv ## Deploy the service on an embedded Kubernetes, or on your cluster: KUBECONFIG=... INVENTORY=...
+	@$(run) tests.tools.demo $(if $(INVENTORY),--inventory '$(INVENTORY)') \
+	  $(if $(filter command,$(firstword $(origin KUBECONFIG))),--kubeconfig '$(KUBECONFIG)')
 
-.PHONY: venv
-venv: packages ## Make the Python environments and the collection tree (40 s each, once)
-	@python=$$(tests/tools/find-python) && "$$python" -m tests.tools.venv
-
-suites := lint unit molecule system faults
+.PHONY: test
+test: venv ## Everything: lint, unit, molecule, system, faults, with one table at the end
+	@$(check) lint unit molecule system faults
 
 .PHONY: lint
 lint: venv ## Static checks: YAML, Ansible, Python, types, layers, documentation, ansible-test sanity
-	@$(run) tests.tools.check lint
+	@$(check) lint
 
 .PHONY: unit
 unit: venv ## Unit tests on every ansible-core found, the engine against a control plane of its own
-	@$(run) tests.tools.check unit
+	@$(check) unit
 
 .PHONY: molecule
 molecule: venv ## Each role alone in the lab, then the site: check, converge, idempotence, verify
-	@$(run) tests.tools.check molecule
+	@$(check) molecule
 
 .PHONY: system
 system: venv ## Whole commands in the lab, as an operator types them
-	@$(run) tests.tools.check system
+	@$(check) system
 
 .PHONY: faults
 faults: venv ## A stream of requests in the lab while pods, processes and nodes go
-	@$(run) tests.tools.check faults
+	@$(check) faults
 
-.PHONY: test
-test: venv ## All of the above, with one table at the end
-	@$(run) tests.tools.check $(suites)
+.PHONY: soak
+soak: venv ## The faults three times, with the lab's DNS caching and not, large tensors and long requests
+	@$(check) soak
+
+.PHONY: bench
+bench: venv ## Figures as ratios, measured side by side
+	@$(check) bench
+
+.PHONY: lab-up
+lab-up: venv ## Start the lab: a real Kubernetes of two nodes on this machine (root)
+	@$(lab) up --form node --nodes 2
+
+.PHONY: lab-down
+lab-down: venv ## Stop it and leave nothing behind
+	@$(lab) down
+
+.PHONY: lab-status
+lab-status: venv ## What of it runs, since when, with how much memory
+	@$(lab) status
+
+.PHONY: docs
+docs: venv ## Write the variable tables of the roles' READMEs from their argument specs
+	@$(run) tests.tools.role_readme
+
+.PHONY: venv
+venv: packages ## The Python environments and the collection tree (40 s each, once)
+	@python=$$(tests/tools/find-python) && "$$python" -m tests.tools.venv
+
+.PHONY: packages
+packages: ## The Debian packages that are missing
+	@python=$$(tests/tools/find-python) && "$$python" -m tests.tools.packages

@@ -87,16 +87,15 @@ def run(check: Check, *, shown: bool) -> Outcome:
 
 @contextmanager
 def node_lab() -> Iterator[None]:
-    """Have the node lab run; take it down afterwards where it did not run before."""
+    """Have the node lab run with two nodes; take it down afterwards where it did not run before."""
     lab = [str(PROGRAMS / "python"), "-m", "tests.lab"]
-    if subprocess.run([*lab, "status"], cwd=ROOT, capture_output=True, check=False).returncode == 0:
-        yield
-        return
+    ran = subprocess.run([*lab, "status"], cwd=ROOT, capture_output=True, check=False).returncode == 0
     subprocess.run([*lab, "up", "--form", "node", "--nodes", "2"], cwd=ROOT, check=True)
     try:
         yield
     finally:
-        subprocess.run([*lab, "down"], cwd=ROOT, check=True)
+        if not ran:
+            subprocess.run([*lab, "down"], cwd=ROOT, check=True)
 
 
 def run_suites(suites: Sequence[Suite]) -> list[Outcome]:
