@@ -1,0 +1,200 @@
+# Copyright (c) 2026 hep.sonic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Asks an inference service what its users will ask; documented in plugins/modules/check_service.py."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Final
+from urllib.parse import urlsplit
+
+from ansible_collections.hep.sonic.plugins.plugin_utils.action_base import Params, Result, SonicAction
+from ansible_collections.hep.sonic.plugins.plugin_utils.client import ACCESS_SPEC, Access, Cluster, Resource
+from ansible_collections.hep.sonic.plugins.plugin_utils.render import to_plain
+from ansible_collections.hep.sonic.plugins.plugin_utils.service import (
+    ENDPOINTS,
+    MISSING_PACKAGE,
+    Report,
+    Tls,
+    check_service,
+)
+from ansible_collections.hep.sonic.plugins.plugin_utils.service_contract import (
+    Address,
+    Problem,
+    ServiceError,
+    parse_contracts,
+    usage_lines,
+)
+
+Spec = Mapping[str, Mapping[str, Any]]
+
+TENSOR_SPEC: Final[Spec] = {
+    "name": {"type": "str", "required": True},
+    "datatype": {"type": "str", "required": True},
+    "dims": {"type": "list", "elements": "int", "required": True},
+}
+CHECK_SPEC: Final[Spec] = {
+    "batch": {"type": "int", "default": 1},
+    "inputs": {"type": "dict"},
+    "outputs": {"type": "dict"},
+}
+MODEL_SPEC: Final[Spec] = {
+    "name": {"type": "str", "required": True},
+    "required": {"type": "bool", "default": True},
+    "max_batch_size": {"type": "int"},
+    "inputs": {"type": "list", "elements": "dict", "options": TENSOR_SPEC},
+    "outputs": {"type": "list", "elements": "dict", "options": TENSOR_SPEC},
+    "check": {"type": "dict", "options": CHECK_SPEC},
+}
+TLS_SPEC: Final[Spec] = {
+    "enabled": {"type": "bool", "default": True},
+    "ca_cert": {"type": "path"},
+    "client_cert": {"type": "path"},
+    "client_key": {"type": "path", "no_log": False},
+    "server_name": {"type": "str"},
+}
+SERVERS_SPEC: Final[Spec] = {
+    "namespace": {"type": "str", "required": True},
+    "selector": {"type": "str", "required": True},
+}
+CHECK_SERVICE_SPEC: Final[Spec] = {
+    "endpoint": {"type": "str", "required": True},
+    "name": {"type": "str"},
+    "protocols": {"type": "list", "elements": "str", "choices": list(ENDPOINTS), "default": list(ENDPOINTS)},
+    "models": {"type": "list", "elements": "dict", "options": MODEL_SPEC, "default": []},
+    "tls": {
+        "type": "dict",
+        "options": TLS_SPEC,
+        "required_together": [("client_cert", "client_key")],
+    },
+    "timeout": {"type": "int", "default": 60},
+    "wait": {"type": "bool", "default": False},
+    "servers": {"type": "dict", "options": SERVERS_SPEC},
+}
+POD: Final = Resource("", "v1", "Pod", "pods", namespaced=True)
+
+
+class ActionModule(SonicAction):
+    """Compare one inference service with what is declared of it."""
+
+    argument_spec: ClassVar[Spec] = {**CHECK_SERVICE_SPEC, **ACCESS_SPEC}
+
+    def execute(self, params: Params, task_vars: Mapping[str, Any]) -> Result:
+        del task_vars
+        if MISSING_PACKAGE is not None:
+            raise ServiceError(
+                f"The Python package {MISSING_PACKAGE.name} is missing on the controller.",
+                "Install the collection's requirements: pip install -r requirements.txt",
+            )
+        address = parse_address(params)
+        contracts = parse_contracts(to_plain(params["models"]))
+        if self.check_mode:
+            return {"skipped": True, "endpoint": str(address), "msg": "The service is not asked in check mode."}
+        report = check_service(
+            str(address),
+            parse_tls(params),
+            params["protocols"],
+            contracts,
+            timeout=params["timeout"],
+            wait=params["wait"],
+            progress=self.progress,
+        )
+        name = params["name"] or str(address)
+        result = describe(name, address, report)
+        if wrong := report.problems(required=True):
+            return result | {"failed": True, "msg": explain(name, address, report, wrong)}
+        if params["servers"]:
+            result["servers"] = count_ready(Access.from_params(params), **params["servers"])
+        result["summary"] = summarize(name, address, result)
+        for line in result["summary"]:
+            self.progress(line)
+        return result | {"warnings": [report.line(problem) for problem in report.problems(required=False)]}
+
+
+def parse_address(params: Params) -> Address:
+    """Return the endpoint that the options name.
+
+    Raises:
+        ServiceError: It is not ``host:port``.
+    """
+    tls = params["tls"] or {}
+    try:
+        parts = urlsplit(f"//{params['endpoint']}")
+        if parts.hostname and parts.port and parts.netloc == params["endpoint"]:
+            return Address(parts.hostname, parts.port, bool(tls.get("enabled")), tls.get("ca_cert") or "")
+    except ValueError:  # the port is no number
+        pass
+    raise ServiceError(f"endpoint is {params['endpoint']!r}.", "Write it as host:port, such as sonic.example.org:8001.")
+
+
+def parse_tls(params: Params) -> Tls:
+    """Return how to speak TLS.
+
+    Raises:
+        ServiceError: A file does not exist.
+    """
+    tls = Tls(**params["tls"]) if params["tls"] else Tls()
+    for option in ("ca_cert", "client_cert", "client_key"):
+        path = getattr(tls, option)
+        if path and not Path(path).is_file():
+            raise ServiceError(f"tls.{option} is {path}, which does not exist.")
+    return tls
+
+
+def describe(name: str, address: Address, report: Report) -> Result:
+    """Return what the task returns whether the service is as declared or not."""
+    result: Result = {
+        "changed": False,
+        "endpoint": str(address),
+        "models": [
+            {
+                "name": model.contract.name,
+                "ok": report.ok(model.contract.name),
+                "version": model.version,
+                "answer_ms": {protocol: round(ms, 1) for protocol, ms in model.answer_ms.items()},
+            }
+            for model in report.models.values()
+        ],
+        "problems": [
+            report.line(problem) for required in (True, False) for problem in report.problems(required=required)
+        ],
+    }
+    if report.first_answer_ms is not None:
+        result["first_answer_ms"] = round(report.first_answer_ms, 1)
+    answered = next((model for model in report.models.values() if report.ok(model.contract.name)), None)
+    if answered:
+        result["usage"] = usage_lines(
+            name, address, model=answered.contract.name, version=answered.version, shapes=answered.shapes
+        )
+    return result
+
+
+def explain(name: str, address: Address, report: Report, wrong: Sequence[Problem]) -> str:
+    """Return the message of a failed check: every difference, then what to do."""
+    label = name if name == str(address) else f"{name} ({address})"
+    answers = any(problem.model for problem in wrong)
+    head = f"{label} does not answer{' as declared' if answers else ''}:"
+    remedies = dict.fromkeys(problem.remedy for problem in wrong if problem.remedy)
+    return "\n".join([head, *(f"  {report.line(problem)}" for problem in wrong), *remedies])
+
+
+def count_ready(access: Access, namespace: str, selector: str) -> int:
+    """Return how many Pods of a selector are ready."""
+    with Cluster(access) as cluster:
+        pods = cluster.list(POD, namespace, labels=selector)
+    conditions = [pod["status"].get("conditions") or [] for pod in pods]
+    return sum({"Ready": "True"}.items() <= {c["type"]: c["status"] for c in pod}.items() for pod in conditions)
+
+
+def summarize(name: str, address: Address, result: Mapping[str, Any]) -> list[str]:
+    """Return the lines that a person is shown when the service answers as declared."""
+    parts = [f"{result['servers']} servers"] if "servers" in result else []
+    parts.append(f"{sum(model['ok'] for model in result['models'])} models ready")
+    if "first_answer_ms" in result:
+        parts.append(f"{result['first_answer_ms']:.0f} ms first answer")
+    encryption = "TLS" if address.tls else "plaintext"
+    lines = [f"{name}: {', '.join(parts)}", f"gRPC and HTTP  {address} ({encryption})"]
+    return lines + [f"{client:<13}  {line}" for client, line in result.get("usage", {}).items()]
