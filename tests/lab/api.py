@@ -65,6 +65,14 @@ class Api:
         """
         return self._result(self.ask("GET", path), path)
 
+    def has(self, path: str) -> bool:
+        """Return whether there is an object at a path."""
+        answer = self.ask("GET", path)
+        if answer.status == HTTPStatus.NOT_FOUND:
+            return False
+        self._result(answer, path)
+        return True
+
     def apply(self, obj: Object) -> None:
         """Create or update an object by server-side apply."""
         group = obj["apiVersion"]

@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import urlsplit
 
 
@@ -56,7 +57,7 @@ def request(
     method: str,
     url: str,
     *,
-    body: bytes | None = None,
+    body: bytes | BinaryIO | None = None,
     headers: dict[str, str] | None = None,
     tls: ssl.SSLContext | None = None,
     timeout: float = 10.0,

@@ -9,23 +9,31 @@ import pwd
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.lab import ports, programs
-from tests.lab.api import load_objects
+from tests.lab import cgroups, dns, images, machine, network, ports, programs
+from tests.lab.api import Api, Object, load_objects
 from tests.lab.control import EASY, FIXED_PORTS, PORT_ROLES, QUICK, ControlPlane
 from tests.lab.errors import LabError
-from tests.lab.processes import Daemon, Processes
-from tests.lab.progress import Progress
+from tests.lab.node import CGROUP, DNS, PORTS, REGISTRY, Node, registry
+from tests.lab.processes import POLL, Daemon, Processes
+from tests.lab.progress import Progress, duration
 from tests.lab.settings import SOURCE, home
 from tests.lab.state import Form, State, boot_id
 
 _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 _LOOPBACK: Final = "127.0.0.1"
+
+#: What each form needs, in the order in which it is needed first.
+_CONTROL_PROGRAMS: Final = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok")
+_NODE_PROGRAMS: Final = (*_CONTROL_PROGRAMS[:-1], "kubelet", "kube-proxy", "coredns", "kwok", "kubectl")
+#: Images that need no program of ours.
+_EARLY_IMAGES: Final = ("pause", "envoy", "triton", "python")
 
 
 @dataclass(frozen=True)
@@ -107,21 +115,21 @@ class Lab:
         Raises:
             LabError: It cannot be started; the message says why.
         """
-        self._refuse_strangers()
         with self._exclusive():
             state = self._settle(form, nodes, dns_cache)
             control = self._control(state)
-            programs.ensure(["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok"], self._progress)
-            self._refuse_taken_ports(state)
-            self._start_control(control)
-            self._progress.say(f"lab {self.name} is up: {control.kubeconfig}")
+            if state.form == "node":
+                self._up_node(control, state)
+            else:
+                programs.ensure(_CONTROL_PROGRAMS, self._progress)
+                self._start_control(control, state)
+        self._progress.say(f"lab {self.name} is up: {control.kubeconfig}")
 
     def down(self) -> None:
         """Stop the lab and remove everything it left; its logs, too."""
         if not self.directory.exists():
             self._progress.say(f"there is no lab {self.name}")
             return
-        self._refuse_strangers()
         with self._exclusive():
             self._purge()
         self._progress.say(f"lab {self.name} is gone")
@@ -134,7 +142,7 @@ class Lab:
         control = self._control(state)
         running = self._processes.daemons()
         found = []
-        for daemon in self._daemons(control):
+        for daemon in self._daemons(control, state):
             process = running.get(daemon.name)
             if process is None:
                 found.append(DaemonStatus(daemon.name, None, 0.0, 0, "does not run"))
@@ -162,22 +170,38 @@ class Lab:
             self._progress.say("the machine was restarted since: beginning anew")
             form, nodes = form or present.form, nodes or present.nodes
             dns_cache = present.dns_cache if dns_cache is None else dns_cache
-            self._purge()
             present = None
         if present and form and form != present.form:
             raise LabError(
                 f"lab {self.name} has the form {present.form}",
                 f"Remove it with `python -m tests.lab down --name {self.name}`, or choose another name.",
             )
+        form = form or (present.form if present else "control")
+        if form == "node":
+            machine.refuse_unless_root()
+            machine.refuse_missing_programs()
+            machine.claim(self.directory)
         if present is None:
-            form = form or "control"
+            self._purge()
+            if form == "node":
+                self._clean_machine()
             state = State(form, self._choose_ports(form), nodes or 1, dns_cache or 0)
+            self.directory.mkdir(mode=0o700)
+            if form == "node":
+                network.refuse_overlap()
+                state.sysctls = network.settings()
         else:
             state = present
             state.nodes = nodes or present.nodes
             state.dns_cache = present.dns_cache if dns_cache is None else dns_cache
         state.save(self.directory)
         return state
+
+    def _clean_machine(self) -> None:
+        """Remove what a lab left whose folder is gone; the machine's fixed addresses are ours."""
+        cgroups.kill(CGROUP)
+        cgroups.remove(CGROUP)
+        network.remove()
 
     def _choose_ports(self, form: Form) -> dict[str, int]:
         if form == "node":
@@ -187,19 +211,69 @@ class Lab:
         return ports.choose(self.name, PORT_ROLES, _LOOPBACK, promised)
 
     def _control(self, state: State) -> ControlPlane:
+        real = state.form == "node"
         return ControlPlane(
             directory=self.directory,
             name=self.name,
-            address=_LOOPBACK,
+            address=network.ADDRESS if real else _LOOPBACK,
             ports=state.ports,
-            timing=QUICK if state.form == "node" else EASY,
-            has_nodes=state.form == "node",
+            timing=QUICK if real else EASY,
+            has_nodes=real,
         )
 
-    def _daemons(self, control: ControlPlane) -> list[Daemon]:
-        return [control.etcd(), control.apiserver(), *control.controllers(), control.kwok()]
+    def _nodes(self, control: ControlPlane, state: State) -> list[Node]:
+        if state.form != "node":
+            return []
+        return [Node(index, control) for index in range(1, state.nodes + 1)]
 
-    def _start_control(self, control: ControlPlane) -> None:
+    def _daemons(self, control: ControlPlane, state: State) -> list[Daemon]:
+        """Return everything that runs when all is well."""
+        nodes = self._nodes(control, state)
+        daemons = [control.etcd(), control.apiserver(), *control.controllers(), control.kwok()]
+        if nodes:
+            daemons.append(registry(control))
+        for node in nodes:
+            daemons += [node.containerd(), *node.agents()]
+        return daemons
+
+    def _up_node(self, control: ControlPlane, state: State) -> None:
+        with ThreadPoolExecutor(1) as background:
+            # images need the network and the disk, programs the processor: the two do not slow each other down
+            pulling = background.submit(images.ensure, _EARLY_IMAGES, self._progress)
+            programs.ensure(_NODE_PROGRAMS, self._progress)
+            pulling.result()
+        images.ensure(images.IMAGES, self._progress)
+
+        nodes = self._nodes(control, state)
+        network.ensure()
+        self._refuse_taken_ports(state)
+        pull = registry(control)
+        self._processes.ensure([pull])
+        self._processes.wait_ready([pull])
+        references = self._push_images()
+        control.prepare()
+        for node in nodes:
+            node.prepare(references["pause"])
+        containerds = [node.containerd() for node in nodes]
+        self._processes.ensure(containerds)
+        self._start_control(control, state)
+        self._processes.wait_ready(containerds)
+        agents = [agent for node in nodes for agent in node.agents()]
+        started = self._processes.ensure(agents)
+        api = control.api()
+        dns.apply(api, image=references["coredns"], node=nodes[0].name, address=DNS, cache=state.dns_cache)
+        self._copy_models()
+        self._processes.wait_ready(agents)
+        self._remove_surplus_nodes(control, state)
+        self._wait_nodes(api, nodes)
+        if started:
+            self._progress.say(f"ready: {', '.join(node.name for node in nodes)}")
+        dns.wait_effective(api)
+        keeps = f"keeps answers {state.dns_cache} s" if state.dns_cache else "keeps nothing"
+        self._progress.say(f"the cluster's DNS answers and {keeps}")
+
+    def _start_control(self, control: ControlPlane, state: State) -> None:
+        self._refuse_taken_ports(state)
         control.prepare()
         base = [control.etcd(), control.apiserver()]
         started = self._processes.ensure(base)
@@ -215,8 +289,44 @@ class Lab:
         rest = [*control.controllers(), control.kwok()]
         started += self._processes.ensure(rest)
         self._processes.wait_ready(rest)
+        # pods are refused until their namespace has its service account
+        _wait(lambda: api.has("/api/v1/namespaces/default/serviceaccounts/default"), "the first service account")
         if started:
             self._progress.say(f"started {', '.join(started)}")
+
+    def _push_images(self) -> dict[str, str]:
+        """Bring all images into the registry and return the references by which pods use them."""
+        references = {}
+        for name in images.IMAGES:
+            layout = images.layout(name)
+            layout.push(REGISTRY, name)
+            references[name] = f"{REGISTRY}/{name}@{layout.digest}"
+        (self.directory / "images.json").write_text(json.dumps(references, indent=2) + "\n", encoding="utf-8")
+        return references
+
+    def _copy_models(self) -> None:
+        """Put the models where pods mount them; a folder that is mounted stays the same folder."""
+        target = self.directory / "models"
+        shutil.copytree(
+            SOURCE / "models", target, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", "*.md")
+        )
+        for path in [target, *target.rglob("*")]:
+            # whatever the umask: the server's user has to read them
+            path.chmod(0o755 if path.is_dir() else 0o644)
+
+    def _wait_nodes(self, api: Api, nodes: list[Node]) -> None:
+        for node in nodes:
+            path = f"/api/v1/nodes/{node.name}"
+            _wait(lambda path=path: api.has(path) and _is_ready(api.get(path)), f"{node.name} to be ready")
+
+    def _remove_surplus_nodes(self, control: ControlPlane, state: State) -> None:
+        """Remove the real nodes of an earlier `up` that asked for more."""
+        for index in sorted(_node_indices(self.directory)):
+            if index > state.nodes:
+                node = Node(index, control)
+                node.remove(self._processes)
+                control.api().delete(f"/api/v1/nodes/{node.name}")
+                self._progress.say(f"{node.name} is gone")
 
     def _refuse_strangers(self) -> None:
         """Refuse to touch the lab of another user: its processes could be neither seen nor stopped."""
@@ -229,33 +339,60 @@ class Lab:
 
     def _refuse_taken_ports(self, state: State) -> None:
         running = self._processes.daemons()
-        for role, port in state.ports.items():
-            if role not in running and ports.is_taken(_LOOPBACK, port):
+        address = network.ADDRESS if state.form == "node" else _LOOPBACK
+        wanted = dict(state.ports)
+        if state.form == "node":
+            wanted |= {f"node-1/{role}": port for role, port in PORTS.items()} | {"registry": 5000}
+        for role, port in wanted.items():
+            if role not in running and ports.is_taken(address, port):
                 raise LabError(
                     f"port {port}, which {role} of lab {self.name} needs, is taken by {ports.holder(port)}",
                     "Stop that process, or `down` this lab and start it again with other ports.",
                 )
 
     def _purge(self) -> None:
-        """End every process of the lab and remove its folder."""
-        daemons = {process.name for process in self._processes.all()}
+        """End every process of the lab and remove all it left, whatever state it is in."""
+        state = State.load(self.directory)
+        if os.geteuid() == 0:
+            control = self._control(state or State("node", dict(FIXED_PORTS), 1, 0))
+            indices = _node_indices(self.directory)
+            for index in indices:
+                Node(index, control).remove(self._processes)
+            if indices:
+                network.remove()
         # nothing is worth a clean exit: the data is about to be removed
-        self._processes.stop(daemons, grace=0)
-        for entry in self.directory.iterdir():
-            if entry.name == ".lock":
-                continue
-            if entry.is_dir() and not entry.is_symlink():
-                shutil.rmtree(entry)
-            else:
-                entry.unlink()
+        self._processes.stop({process.name for process in self._processes.all()}, grace=0)
+        if state:
+            network.restore(state.sysctls)
+        shutil.rmtree(self.directory, ignore_errors=True)
+        machine.release(self.directory)
 
     @contextmanager
     def _exclusive(self) -> Iterator[None]:
-        """Let one command at a time change the lab."""
-        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with (self.directory / ".lock").open("w") as handle:
+        """Let one command at a time change the lab, and only its owner's."""
+        self._refuse_strangers()
+        self.directory.parent.mkdir(parents=True, exist_ok=True)
+        with (self.directory.parent / f".{self.name}.lock").open("w") as handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise LabError(f"another command is changing lab {self.name}", "Wait until it is done.") from error
             yield
+
+
+def _node_indices(directory: Path) -> list[int]:
+    """Return the numbers of the real nodes that a lab has, or had when it was interrupted."""
+    return [int(entry.name.removeprefix("node-")) for entry in (directory / "nodes").glob("node-*")]
+
+
+def _is_ready(node: Object) -> bool:
+    conditions = node.get("status", {}).get("conditions", [])
+    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
+
+
+def _wait(done: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not done():
+        if time.monotonic() > deadline:
+            raise LabError(f"waited {duration(seconds)} for {what} in vain")
+        time.sleep(POLL)

@@ -168,23 +168,25 @@ class Processes:
             # what a daemon said before it died is what one wants to read after `up` has repaired the lab
             log.replace(log.with_suffix(".previous.log"))
         with log.open("wb") as output:
-            _children.append(
-                subprocess.Popen(
-                    (*daemon.enter, *daemon.argv),
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    cwd=self._directory,
-                    # nothing of the caller's environment: no secrets in /proc, and the same start from every shell
-                    env={
-                        "PATH": _PATH,
-                        _LAB: str(self._directory),
-                        _NAME: daemon.name,
-                        _FINGERPRINT: daemon.fingerprint(),
-                    },
-                    start_new_session=True,
-                )
+            child = subprocess.Popen(
+                (*daemon.enter, *daemon.argv),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=self._directory,
+                # nothing of the caller's environment: no secrets in /proc, and the same start from every shell
+                env={
+                    "PATH": _PATH,
+                    _LAB: str(self._directory),
+                    _NAME: daemon.name,
+                    _FINGERPRINT: daemon.fingerprint(),
+                },
+                start_new_session=True,
             )
+        _children.append(child)
+        # /proc shows the new environment a moment after the program was started; until then it would seem to have ended
+        while self._look(child.pid) is None and child.poll() is None:
+            time.sleep(0.001)
 
     def _look(self, pid: int) -> Running | None:
         """Return the process if it is alive and ours."""

@@ -1,0 +1,91 @@
+"""The control groups in which a node's pods run, on cgroup v1, v2 and both at once."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from tests.lab.processes import POLL, end
+
+_ROOT: Final = Path("/sys/fs/cgroup")
+
+
+def create(path: str) -> None:
+    """Make a group in every hierarchy, able to limit what its children use.
+
+    Args:
+        path: Below the root, without a leading slash.
+    """
+    for hierarchy in _hierarchies():
+        group = hierarchy
+        for part in Path(path).parts:
+            _pass_controllers_on(group)
+            parent, group = group, group / part
+            group.mkdir(exist_ok=True)
+            # cgroup v1: a new group may use no processor and no memory node until it is told which
+            for setting in ("cpuset.cpus", "cpuset.mems"):
+                file = group / setting
+                if (parent / "tasks").exists() and file.exists() and not file.read_text(encoding="ascii").strip():
+                    file.write_text((parent / setting).read_text(encoding="ascii"), encoding="ascii")
+        _pass_controllers_on(group)
+
+
+def kill(path: str) -> None:
+    """Kill every process in a group and those below it."""
+    while pids := set(_pids(path)):
+        end(pids, 0, lambda pid: pid in set(_pids(path)))
+
+
+def remove(path: str) -> None:
+    """Remove a group and those below it, and those above it that are then empty.
+
+    Raises:
+        OSError: A process is still in one of them.
+    """
+    parts = Path(path).parts
+    for hierarchy in _hierarchies():
+        for folder, _, _ in os.walk(hierarchy / path, topdown=False):
+            _remove_one(Path(folder))
+        for depth in range(len(parts) - 1, 0, -1):
+            # another node's group may still be in it
+            with contextlib.suppress(OSError):
+                hierarchy.joinpath(*parts[:depth]).rmdir()
+
+
+def _remove_one(group: Path, seconds: float = 3.0) -> None:
+    """Remove a group; the kernel takes a moment to notice that its last process is gone."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            group.rmdir()
+        except FileNotFoundError:
+            return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(POLL)
+
+
+def _hierarchies() -> list[Path]:
+    if (_ROOT / "cgroup.controllers").exists():
+        return [_ROOT]
+    return [entry for entry in _ROOT.iterdir() if entry.is_dir() and not entry.is_symlink()]
+
+
+def _pass_controllers_on(group: Path) -> None:
+    """cgroup v2: let the children of a group use the controllers that the group itself has."""
+    available = group / "cgroup.controllers"
+    if available.exists() and _ROOT in {group, *group.parents} and (_ROOT / "cgroup.controllers").exists():
+        for controller in available.read_text(encoding="ascii").split():
+            (group / "cgroup.subtree_control").write_text(f"+{controller}", encoding="ascii")
+
+
+def _pids(path: str) -> Iterator[int]:
+    for hierarchy in _hierarchies():
+        for folder, _, _ in os.walk(hierarchy / path):
+            with contextlib.suppress(OSError):
+                yield from map(int, (Path(folder) / "cgroup.procs").read_text(encoding="ascii").split())

@@ -1,0 +1,79 @@
+"""The cluster's DNS: CoreDNS as a pod, keeping answers for as long as a site's does."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from tests.lab.api import Api, load_objects
+from tests.lab.control import CLUSTER_DOMAIN
+from tests.lab.errors import LabError
+from tests.lab.processes import POLL
+from tests.lab.settings import SOURCE
+
+_DEPLOYMENT: Final = "/apis/apps/v1/namespaces/kube-system/deployments/coredns"
+_PODS: Final = "/api/v1/namespaces/kube-system/pods?labelSelector=k8s-app%3Dkube-dns"
+#: Seconds that CoreDNS itself tells clients to keep an answer, as long as it keeps none.
+_TTL: Final = 5
+
+
+def apply(api: Api, *, image: str, node: str, address: str, cache: int) -> None:
+    """Install CoreDNS, or change it.
+
+    Args:
+        api: The API server.
+        image: Reference of its image.
+        node: Name of the node it runs on.
+        address: Address of its Service.
+        cache: Seconds for which it keeps answers; 0 for none.
+    """
+    values = {
+        "address": address,
+        # `cache` keeps an answer for its TTL at most, so both have to be raised
+        "cache": f"cache {cache}" if cache else "# no cache",
+        "domain": CLUSTER_DOMAIN,
+        "image": image,
+        "node": node,
+        "seconds": str(cache),
+        "ttl": f"ttl {cache or _TTL}",
+    }
+    for obj in load_objects(SOURCE / "objects" / "dns.yml", values):
+        api.apply(obj)
+
+
+def wait_effective(api: Api, seconds: float = 120.0) -> None:
+    """Wait until the only CoreDNS that answers is the one that was applied last.
+
+    Raises:
+        LabError: It did not happen in time.
+    """
+    deadline = time.monotonic() + seconds
+    while trouble := _trouble(api):
+        if time.monotonic() > deadline:
+            raise LabError(f"the cluster's DNS is not ready after {seconds:.0f} s: {trouble}")
+        time.sleep(POLL)
+
+
+def _trouble(api: Api) -> str:
+    deployment = api.get(_DEPLOYMENT)
+    status = deployment.get("status", {})
+    if status.get("observedGeneration") != deployment["metadata"]["generation"]:
+        return "its Deployment has not been looked at"
+    pods = api.get(_PODS)["items"]
+    if status.get("updatedReplicas") != 1 or status.get("availableReplicas") != 1 or len(pods) != 1:
+        return "; ".join(map(_describe, pods)) or "it has no pod"
+    return ""
+
+
+def _describe(pod: dict) -> str:
+    waiting = [
+        f"{state['reason']} {state.get('message', '')}".strip()
+        for container in pod["status"].get("containerStatuses", [])
+        if (state := container["state"].get("waiting"))
+    ]
+    conditions = [
+        f"{condition['reason']} {condition.get('message', '')}".strip()
+        for condition in pod["status"].get("conditions", [])
+        if condition["status"] != "True" and "reason" in condition
+    ]
+    return f"{pod['metadata']['name']} {pod['status']['phase']}: {', '.join(waiting or conditions) or 'waiting'}"

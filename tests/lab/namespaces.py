@@ -1,0 +1,92 @@
+"""A node's own view of the machine: a mount namespace, and for all but the first node a network namespace.
+
+The kubelet and containerd have paths that no option moves (`/var/lib/kubelet/device-plugins`, `/run/netns`,
+`/run/containerd`). In a mount namespace of its own each node has these paths for itself, and every mount that is made
+for a pod lives there, too: when the namespace goes, all of them go, and the host has never seen one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.lab.processes import end
+from tests.lab.shell import run
+
+
+class Namespaces:
+    """The namespaces of one node, kept by files so that they outlive every process in them.
+
+    Args:
+        directory: Folder for the files.
+        own_network: Whether there is a network namespace, too.
+    """
+
+    def __init__(self, directory: Path, *, own_network: bool) -> None:
+        self._directory = directory
+        self._mount = directory / "mount"
+        self.network = directory / "network" if own_network else None
+
+    @property
+    def exist(self) -> bool:
+        """Whether they are there."""
+        return all(os.path.ismount(file) for file in self._files())
+
+    @property
+    def enter(self) -> tuple[str, ...]:
+        """Words that, put before a command, run it inside."""
+        network = (f"--net={self.network}",) if self.network else ()
+        return ("/usr/bin/nsenter", f"--mount={self._mount}", *network, "--")
+
+    def create(self, folders: Mapping[str, Path | None]) -> None:
+        """Make them.
+
+        Args:
+            folders: Paths that the node has for itself, each with the folder that lies there instead, None for an
+                empty one in memory.
+        """
+        self._directory.mkdir(parents=True, exist_ok=True)
+        # the file that keeps a mount namespace must lie on a mount whose changes no other namespace sees
+        run(["mount", "--bind", self._directory, self._directory])
+        run(["mount", "--make-private", self._directory])
+        script = ["set -eu"]
+        for target, source in folders.items():
+            Path(target).mkdir(parents=True, exist_ok=True)
+            if source is None:
+                script.append(f"mount -t tmpfs -o mode=755 tmpfs {target}")
+            else:
+                source.mkdir(parents=True, exist_ok=True)
+                script.append(f"mount --bind '{source}' {target}")
+        # pods that ask for mount propagation need it inside; `slave` keeps the host out of it
+        script.append("mount --make-rshared /")
+        for file in self._files():
+            file.touch()
+        network = [f"--net={self.network}"] if self.network else []
+        run(["unshare", f"--mount={self._mount}", "--propagation=slave", *network, "sh", "-c", "\n".join(script)])
+
+    def destroy(self) -> None:
+        """Kill what runs inside and remove them; those that are not there are fine."""
+        if os.path.ismount(self._mount):
+            inode = self._mount.stat().st_ino
+            end(_inside(inode), 0, lambda pid: pid in _inside(inode))
+        for file in self._files():
+            if os.path.ismount(file):
+                run(["umount", file])
+        if os.path.ismount(self._directory):
+            run(["umount", self._directory])
+
+    def _files(self) -> list[Path]:
+        return [self._mount, self.network] if self.network else [self._mount]
+
+
+def _inside(inode: int) -> set[int]:
+    """Return the processes in a mount namespace."""
+    found = set()
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                if Path(f"/proc/{entry.name}/ns/mnt").stat().st_ino == inode:
+                    found.add(int(entry.name))
+    return found

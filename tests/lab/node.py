@@ -1,0 +1,224 @@
+"""A real node: containerd, kubelet and kube-proxy in namespaces of their own."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import string
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tests.lab import cgroups, network, programs
+from tests.lab.control import CLUSTER_DOMAIN, ControlPlane
+from tests.lab.http import client_tls, probe
+from tests.lab.namespaces import Namespaces
+from tests.lab.pki import Authority, Pair
+from tests.lab.processes import Daemon, Processes
+from tests.lab.settings import SOURCE, home
+from tests.lab.shell import run, succeeds
+
+#: Address of the cluster's DNS.
+DNS: Final = "10.96.0.10"
+REGISTRY: Final = f"{network.ADDRESS}:5000"
+#: Parent of the nodes' control groups.
+CGROUP: Final = "hep-sonic"
+#: Label of real nodes, for what must not run on pretended ones.
+REAL: Final = "lab/real=true"
+#: Ports that every node listens on.
+PORTS: Final = {"kubelet": 10250, "kube-proxy": 10256}
+
+_CNI_PLUGINS: Final = "/usr/lib/cni"
+
+
+@dataclass(frozen=True)
+class Node:
+    """One real node.
+
+    Attributes:
+        index: 1 for the node in the host's network, 2 and up for those in a network of their own.
+        control: The control plane that it joins.
+    """
+
+    index: int
+    control: ControlPlane
+
+    @property
+    def name(self) -> str:
+        """Its name in the cluster."""
+        return f"node-{self.index}"
+
+    @property
+    def address(self) -> str:
+        """Its IP address."""
+        return network.node_address(self.index)
+
+    @property
+    def directory(self) -> Path:
+        """Folder of all that goes with the lab."""
+        return self.control.directory / "nodes" / self.name
+
+    @property
+    def images(self) -> Path:
+        """Folder of pulled images, which outlive the lab."""
+        return home() / "containerd" / self.name
+
+    @property
+    def cgroup(self) -> str:
+        """Parent of its pods' control groups."""
+        return f"{CGROUP}/{self.name}"
+
+    @property
+    def namespaces(self) -> Namespaces:
+        """Its namespaces."""
+        return Namespaces(self.directory / "namespaces", own_network=self.index > 1)
+
+    def prepare(self, pause: str) -> None:
+        """Make its configuration, namespaces and link, as far as they are not there yet.
+
+        Args:
+            pause: Reference of the image that holds a pod's namespaces.
+        """
+        self.directory.mkdir(parents=True, exist_ok=True)
+        certificate = Authority(self.control.pki, "ca").issue(
+            self.name, f"system:node:{self.name}", groups=["system:nodes"], addresses=[self.name, self.address]
+        )
+        self.control.write_kubeconfig(self.name, f"system:node:{self.name}", ["system:nodes"])
+        self.control.write_kubeconfig("kube-proxy", "system:kube-proxy")
+        values = {
+            "address": self.address,
+            "authority": str(self.control.authority),
+            "bridge": network.BRIDGE,
+            "certificate": str(certificate.certificate),
+            "cgroup": self.cgroup,
+            "cni_plugins": _CNI_PLUGINS,
+            "directory": str(self.directory),
+            "dns": DNS,
+            "domain": CLUSTER_DOMAIN,
+            "key": str(certificate.key),
+            "kubeconfig": str(self.control.config_of("kube-proxy")),
+            "pause": pause,
+            "registry": REGISTRY,
+            "root": str(self.images),
+        }
+        write_config("containerd.toml", self.directory / "containerd.toml", values)
+        write_config("hosts.toml", self.directory / "registries" / REGISTRY / "hosts.toml", values)
+        pods = {"pods": network.pod_range(self.index)}
+        write_config("cni.conflist", self.directory / "cni" / "10-lab.conflist", values | pods)
+        write_config("kubelet.yml", self.directory / "kubelet.yml", values)
+        write_config("kube-proxy.yml", self.directory / "kube-proxy.yml", values | {"pods": network.POD_RANGE})
+        cgroups.create(self.cgroup)
+        if not self.namespaces.exist:
+            self.namespaces.create(
+                {
+                    "/run/containerd": None,
+                    "/run/netns": None,
+                    "/var/lib/cni": self.directory / "cni-state",
+                    "/var/lib/kubelet": self.directory / "kubelet",
+                    "/var/log/containers": self.directory / "logs" / "containers",
+                    "/var/log/pods": self.directory / "logs" / "pods",
+                }
+            )
+        if self.index > 1:
+            network.ensure_uplink(self.index, self.namespaces)
+
+    def containerd(self) -> Daemon:
+        """Return what runs the containers."""
+        config = self.directory / "containerd.toml"
+        path = shutil.which("containerd") or "/usr/bin/containerd"
+        return Daemon(
+            f"{self.name}/containerd",
+            (path, "--config", str(config)),
+            self._answers,
+            files=(config,),
+            enter=self.namespaces.enter,
+        )
+
+    def agents(self) -> list[Daemon]:
+        """Return what makes the machine a node of the cluster; containerd and the API server must be ready."""
+        admin = Pair.at(self.control.pki, "admin")
+        kubelet, proxy = self.directory / "kubelet.yml", self.directory / "kube-proxy.yml"
+
+        def kubelet_works() -> str:
+            tls = client_tls(self.control.authority, admin.certificate, admin.key)
+            return probe(f"https://{self.address}:{PORTS['kubelet']}/healthz", tls)()
+
+        return [
+            Daemon(
+                f"{self.name}/kubelet",
+                (
+                    str(programs.path("kubelet")),
+                    f"--config={kubelet}",
+                    f"--kubeconfig={self.control.config_of(self.name)}",
+                    f"--hostname-override={self.name}",
+                    f"--node-ip={self.address}",
+                    f"--node-labels={REAL}",
+                    "--v=2",
+                ),
+                kubelet_works,
+                files=(kubelet, self.control.config_of(self.name)),
+                enter=self.namespaces.enter,
+            ),
+            Daemon(
+                f"{self.name}/kube-proxy",
+                (str(programs.path("kube-proxy")), f"--config={proxy}", f"--hostname-override={self.name}"),
+                probe(f"http://{self.address}:{PORTS['kube-proxy']}/healthz"),
+                files=(proxy, self.control.config_of("kube-proxy")),
+                enter=self.namespaces.enter,
+            ),
+        ]
+
+    def remove(self, processes: Processes) -> None:
+        """Stop the node and remove all it left on the machine, at once and whatever state it is in.
+
+        Args:
+            processes: The lab's processes.
+        """
+        kubelet, proxy, containerd = (f"{self.name}/{part}" for part in ("kubelet", "kube-proxy", "containerd"))
+        processes.stop([kubelet, proxy], grace=0)
+        cgroups.kill(self.cgroup)
+        if containerd in processes.daemons():
+            self._forget_containers()
+            processes.stop([containerd], grace=5)
+        else:
+            # Its records may name containers that a crash ended; images are pulled again in seconds.
+            shutil.rmtree(self.images, ignore_errors=True)
+        self.namespaces.destroy()
+        cgroups.remove(self.cgroup)
+        if self.index > 1:
+            network.remove_uplink(self.index)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _forget_containers(self) -> None:
+        """Remove the records of all containers, so that what stays of containerd is images only."""
+        ctr = ["ctr", "--address", str(self.directory / "containerd.sock"), "--namespace", "k8s.io"]
+        containers = run([*ctr, "containers", "list", "--quiet"]).split()
+        if containers:
+            succeeds([*ctr, "tasks", "delete", "--force", *containers])
+            run([*ctr, "containers", "delete", *containers])
+
+    def _answers(self) -> str:
+        """Return why containerd's socket cannot be used; empty if it can."""
+        try:
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(str(self.directory / "containerd.sock"))
+        except OSError as error:
+            return f"{self.directory}/containerd.sock: {error}"
+        return ""
+
+
+def registry(control: ControlPlane) -> Daemon:
+    """Return the registry that the nodes pull from; what is pushed to it outlives the lab."""
+    config = control.directory / "registry.yml"
+    write_config("registry.yml", config, {"registry": REGISTRY, "storage": str(home() / "registry")})
+    path = shutil.which("docker-registry") or "/usr/bin/docker-registry"
+    return Daemon("registry", (path, "serve", str(config)), probe(f"http://{REGISTRY}/v2/"), files=(config,))
+
+
+def write_config(template: str, target: Path, values: Mapping[str, str]) -> None:
+    """Fill a template of `config/` and write it, unless it is there already as it should be."""
+    text = string.Template((SOURCE / "config" / template).read_text(encoding="utf-8")).substitute(values)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not target.exists() or target.read_text(encoding="utf-8") != text:
+        target.write_text(text, encoding="utf-8")
