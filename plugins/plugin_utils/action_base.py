@@ -19,6 +19,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.hep.sonic.plugins.plugin_utils.errors import SonicError
+from ansible_collections.hep.sonic.plugins.plugin_utils.render import to_plain
 
 display = Display()
 
@@ -45,7 +46,7 @@ class SonicAction(ActionBase):  # type: ignore[misc]
         if validation.error_messages:
             return result | {"failed": True, "msg": "; ".join(validation.error_messages)}
         try:
-            return result | self.execute(validation.validated_parameters, task_vars or {})
+            return result | self.execute(to_plain(validation.validated_parameters), task_vars or {})
         except SonicError as error:
             return result | {"failed": True, "msg": str(error)} | self.failure_details()
         except AnsibleError as error:

@@ -38,12 +38,16 @@ class RequestError(SonicError):
     Args:
         status: HTTP status code of the answer.
         reason: Machine-readable reason of the answer's Status, such as ``Conflict``.
+        about: Plural kind and name of the object that the Status is about, which for a missing one is not the one sent.
     """
 
-    def __init__(self, message: str, remedy: str = "", *, status: int, reason: str) -> None:
+    def __init__(
+        self, message: str, remedy: str = "", *, status: int, reason: str = "", about: tuple[str, str] = ("", "")
+    ) -> None:
         super().__init__(message, remedy)
         self.status = status
         self.reason = reason
+        self.about = about
 
 
 class ReleaseError(SonicError):

@@ -99,7 +99,9 @@ class Renderer:
             yield self._render_object(data, self.variables, path)
             return
         for index, element in enumerate(params["for_each"]):
-            yield self._render_object(data, {**self.variables, params["as"]: element}, f"{path} ({params['as']} {index})")
+            yield self._render_object(
+                data, {**self.variables, params["as"]: element}, f"{path} ({params['as']} {index})"
+            )
 
     def _render_object(self, data: Manifest, variables: Mapping[str, Any], source: str) -> Rendered:
         templar = self.templar.copy_with_new_env(available_variables=variables)

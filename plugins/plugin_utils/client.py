@@ -1,0 +1,487 @@
+# Copyright (c) 2026 hep.sonic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One cluster over HTTP: access, requests with patience, the mapping of kinds to paths, and a pool of threads.
+
+The ``kubernetes`` package reads the kubeconfig, authenticates and holds the connections; objects stay raw dictionaries,
+because its typed models cost a hundred times the CPU of the request itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Final, Self, TypeVar
+from urllib.parse import urlencode
+
+from ansible.module_utils.basic import env_fallback
+
+from ansible_collections.hep.sonic.plugins.plugin_utils.errors import AccessError, RequestError, SonicError
+from ansible_collections.hep.sonic.plugins.plugin_utils.objects import Identity, Manifest, group_of
+
+try:
+    import urllib3
+    from kubernetes.client.configuration import Configuration
+    from kubernetes.client.rest import RESTClientObject
+    from kubernetes.config import kube_config
+    from kubernetes.config.config_exception import ConfigException
+    from kubernetes.config.incluster_config import load_incluster_config
+except ImportError as error:
+    MISSING_PACKAGE: ImportError | None = error
+else:
+    MISSING_PACKAGE = None
+
+Element = TypeVar("Element")
+Outcome = TypeVar("Outcome")
+
+#: Requests that are under way at once. Eight hide the round trip to a distant site; more only queue at the server.
+THREADS: Final = 8
+#: Seconds to wait for a connection, and for an answer (the API server itself gives up a request after 60).
+TIMEOUT_SECONDS: Final = (5.0, 65.0)
+#: Seconds to go on trying to reach a server that has not answered yet, and one that did before.
+FIRST_PATIENCE_SECONDS: Final = 2.0
+PATIENCE_SECONDS: Final = 60.0
+#: Answers that a later try may improve: too many requests, and servers or webhooks that are just starting.
+RETRIED_STATUSES: Final = frozenset({429, 500, 502, 503, 504})
+#: Objects a page of a LIST; the default of kubectl.
+PAGE_SIZE: Final = 500
+
+#: The options for access, named as the users of kubernetes.core know them.
+ACCESS_SPEC: Final[Mapping[str, Mapping[str, Any]]] = {
+    "kubeconfig": {"type": "raw", "fallback": (env_fallback, ["K8S_AUTH_KUBECONFIG"])},
+    "context": {"type": "str", "fallback": (env_fallback, ["K8S_AUTH_CONTEXT"])},
+    "host": {"type": "str", "fallback": (env_fallback, ["K8S_AUTH_HOST"])},
+    "api_key": {"type": "str", "no_log": True, "fallback": (env_fallback, ["K8S_AUTH_API_KEY"])},
+    "ca_cert": {"type": "path", "aliases": ["ssl_ca_cert"], "fallback": (env_fallback, ["K8S_AUTH_SSL_CA_CERT"])},
+    "client_cert": {"type": "path", "aliases": ["cert_file"], "fallback": (env_fallback, ["K8S_AUTH_CERT_FILE"])},
+    "client_key": {
+        "type": "path",
+        "aliases": ["key_file"],
+        "no_log": False,
+        "fallback": (env_fallback, ["K8S_AUTH_KEY_FILE"]),
+    },
+    "validate_certs": {"type": "bool", "aliases": ["verify_ssl"], "fallback": (env_fallback, ["K8S_AUTH_VERIFY_SSL"])},
+    "proxy": {"type": "str", "fallback": (env_fallback, ["K8S_AUTH_PROXY"])},
+    "no_proxy": {"type": "str", "fallback": (env_fallback, ["K8S_AUTH_NO_PROXY"])},
+    "impersonate_user": {"type": "str", "fallback": (env_fallback, ["K8S_AUTH_IMPERSONATE_USER"])},
+    "impersonate_groups": {
+        "type": "list",
+        "elements": "str",
+        "fallback": (env_fallback, ["K8S_AUTH_IMPERSONATE_GROUPS"]),
+    },
+}
+
+
+@dataclass(frozen=True)
+class Access:
+    """How to reach a cluster; the options of ACCESS_SPEC."""
+
+    kubeconfig: str | dict[str, Any] | None = field(default=None, repr=False)
+    context: str | None = None
+    host: str | None = None
+    api_key: str | None = field(default=None, repr=False)
+    ca_cert: str | None = None
+    client_cert: str | None = None
+    client_key: str | None = None
+    validate_certs: bool | None = None
+    proxy: str | None = None
+    no_proxy: str | None = None
+    impersonate_user: str | None = None
+    impersonate_groups: list[str] | None = None
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, Any]) -> Self:
+        """Take the access options out of a task's options."""
+        return cls(**{option: params.get(option) for option in ACCESS_SPEC})
+
+    @property
+    def source(self) -> str:
+        """Where the access data come from, for messages."""
+        if isinstance(self.kubeconfig, dict):
+            text = "the kubeconfig given as a dictionary"
+        elif self.kubeconfig:
+            text = f"kubeconfig {self.kubeconfig}"
+        elif self.host:
+            text = "the option host"
+        else:
+            text = f"kubeconfig {_default_kubeconfig()}"
+        return text + (f", context {self.context}" if self.context else "")
+
+
+def _default_kubeconfig() -> str:
+    return os.environ.get("KUBECONFIG") or str(Path("~/.kube/config").expanduser())
+
+
+def _configure(access: Access) -> Configuration:
+    """Return the client's configuration for `access`.
+
+    Raises:
+        AccessError: The kubeconfig cannot be read, or there is none.
+    """
+    configuration = Configuration()
+    try:
+        if isinstance(access.kubeconfig, dict):
+            kube_config.load_kube_config_from_dict(
+                access.kubeconfig, context=access.context, client_configuration=configuration
+            )
+        elif access.kubeconfig or not access.host:
+            path = str(Path(access.kubeconfig).expanduser()) if access.kubeconfig else _default_kubeconfig()
+            exists = any(Path(part).exists() for part in path.split(os.pathsep))
+            if not exists and not access.kubeconfig and "KUBERNETES_SERVICE_HOST" in os.environ:
+                load_incluster_config(client_configuration=configuration)
+            elif not exists:
+                raise AccessError(
+                    f"The kubeconfig {path} does not exist.",
+                    "Set sonic_kubeconfig, the option kubeconfig or K8S_AUTH_KUBECONFIG to the file of your cluster.",
+                )
+            else:
+                kube_config.load_kube_config(path, context=access.context, client_configuration=configuration)
+    except (ConfigException, OSError, ValueError) as problem:
+        raise AccessError(
+            f"{access.source} cannot be used: {problem}", "Try it with: kubectl --kubeconfig <file> get namespaces"
+        ) from problem
+    if access.host:
+        configuration.host = access.host.rstrip("/")
+    if access.api_key:
+        configuration.api_key = {"BearerToken": access.api_key}
+        configuration.api_key_prefix = {"BearerToken": "Bearer"}
+        configuration.refresh_api_key_hook = None
+    configuration.ssl_ca_cert = access.ca_cert or configuration.ssl_ca_cert
+    configuration.cert_file = access.client_cert or configuration.cert_file
+    configuration.key_file = access.client_key or configuration.key_file
+    if access.validate_certs is not None:
+        configuration.verify_ssl = access.validate_certs
+    configuration.proxy = access.proxy or configuration.proxy
+    configuration.no_proxy = access.no_proxy or configuration.no_proxy
+    configuration.connection_pool_maxsize = THREADS
+    return configuration
+
+
+@dataclass(frozen=True)
+class Resource:
+    """Where the objects of a kind live in the API."""
+
+    group: str
+    version: str
+    kind: str
+    plural: str
+    namespaced: bool
+
+    def path(self, namespace: str = "", name: str = "") -> str:
+        """Return the path of the collection, or of one object."""
+        parts = ["", "apis", self.group, self.version] if self.group else ["", "api", self.version]
+        if self.namespaced and namespace:
+            parts += ["namespaces", namespace]
+        return "/".join([*parts, self.plural, *([name] if name else [])])
+
+
+def _built_in(group: str, version: str, namespaced: bool, kinds: Mapping[str, str]) -> Iterator[Resource]:
+    return (Resource(group, version, kind, plural, namespaced) for kind, plural in kinds.items())
+
+
+#: The kinds that this collection itself uses: no discovery is asked for them.
+BUILT_IN: Final[Mapping[tuple[str, str], Resource]] = {
+    (resource.group, resource.kind): resource
+    for resources in (
+        _built_in(
+            "", "v1", False, {"Namespace": "namespaces", "Node": "nodes", "PersistentVolume": "persistentvolumes"}
+        ),
+        _built_in(
+            "",
+            "v1",
+            True,
+            {
+                "ConfigMap": "configmaps",
+                "Event": "events",
+                "LimitRange": "limitranges",
+                "PersistentVolumeClaim": "persistentvolumeclaims",
+                "Pod": "pods",
+                "ResourceQuota": "resourcequotas",
+                "Secret": "secrets",
+                "Service": "services",
+                "ServiceAccount": "serviceaccounts",
+            },
+        ),
+        _built_in(
+            "apps",
+            "v1",
+            True,
+            {
+                "DaemonSet": "daemonsets",
+                "Deployment": "deployments",
+                "ReplicaSet": "replicasets",
+                "StatefulSet": "statefulsets",
+            },
+        ),
+        _built_in("batch", "v1", True, {"CronJob": "cronjobs", "Job": "jobs"}),
+        _built_in("coordination.k8s.io", "v1", True, {"Lease": "leases"}),
+        _built_in("networking.k8s.io", "v1", True, {"Ingress": "ingresses", "NetworkPolicy": "networkpolicies"}),
+        _built_in("policy", "v1", True, {"PodDisruptionBudget": "poddisruptionbudgets"}),
+        _built_in("rbac.authorization.k8s.io", "v1", True, {"Role": "roles", "RoleBinding": "rolebindings"}),
+        _built_in(
+            "rbac.authorization.k8s.io",
+            "v1",
+            False,
+            {"ClusterRole": "clusterroles", "ClusterRoleBinding": "clusterrolebindings"},
+        ),
+        _built_in("apiextensions.k8s.io", "v1", False, {"CustomResourceDefinition": "customresourcedefinitions"}),
+        _built_in("apiregistration.k8s.io", "v1", False, {"APIService": "apiservices"}),
+        _built_in("storage.k8s.io", "v1", False, {"StorageClass": "storageclasses"}),
+        _built_in("scheduling.k8s.io", "v1", False, {"PriorityClass": "priorityclasses"}),
+        _built_in("node.k8s.io", "v1", False, {"RuntimeClass": "runtimeclasses"}),
+    )
+    for resource in resources
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the API server said to a request that it accepted."""
+
+    status: int
+    body: Any
+
+    @property
+    def created(self) -> bool:
+        """Whether the object did not exist before."""
+        return self.status == HTTPStatus.CREATED
+
+
+class Cluster:
+    """A connection to one cluster. Use it as a context manager, from any number of threads.
+
+    Args:
+        access: How to reach it.
+
+    Raises:
+        AccessError: There is no usable kubeconfig, or a package is missing on the controller.
+    """
+
+    def __init__(self, access: Access) -> None:
+        if MISSING_PACKAGE is not None:
+            raise AccessError(
+                f"The Python package {MISSING_PACKAGE.name} is missing on the controller.",
+                "Install the collection's requirements: pip install -r requirements.txt",
+            )
+        self.access = access
+        self._configuration = _configure(access)
+        self._pool = RESTClientObject(self._configuration).pool_manager
+        self._threads = ThreadPoolExecutor(THREADS)
+        self._resources: dict[tuple[str, str], Resource | None] = {}
+        self._reached = False
+
+    @property
+    def server(self) -> str:
+        """The address of the API server."""
+        return str(self._configuration.host)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._threads.shutdown(cancel_futures=True)
+        self._pool.clear()
+        # The package writes client keys to temporary files and removes them at exit: a forked worker never gets there.
+        kube_config._cleanup_temp_files()
+
+    def map(self, function: Callable[[Element], Outcome], elements: Iterable[Element]) -> list[Outcome]:
+        """Return the outcomes of `function` for all elements, in order, computed by the pool's threads."""
+        return list(self._threads.map(function, elements))
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        body: Any = None,
+        content_type: str = "application/json",
+    ) -> Answer:
+        """Send one request, again where a later try may succeed.
+
+        Args:
+            method: HTTP method.
+            path: Path below the server's address.
+            query: Query parameters; those that are None are left out.
+            body: What to send, as JSON.
+            content_type: Its media type; for a PATCH it chooses the kind of patch.
+
+        Returns:
+            The answer with its JSON body, or with text where the server sent text.
+
+        Raises:
+            AccessError: The server cannot be reached or does not accept our credentials.
+            RequestError: The server refused the request.
+        """
+        url = self.server + path
+        if query:
+            url += "?" + urlencode({key: value for key, value in query.items() if value is not None})
+        data = None if body is None else json.dumps(body).encode()
+        for remaining in _tries(PATIENCE_SECONDS if self._reached else FIRST_PATIENCE_SECONDS):
+            try:
+                response = self._pool.request(
+                    method,
+                    url,
+                    body=data,
+                    headers=self._headers(content_type),
+                    timeout=urllib3.Timeout(*TIMEOUT_SECONDS),
+                    retries=False,
+                )
+            except urllib3.exceptions.SSLError as problem:
+                raise self._unreachable(problem) from problem
+            except urllib3.exceptions.HTTPError as problem:
+                if remaining <= 0:
+                    raise self._unreachable(problem) from problem
+                continue
+            self._reached = True
+            if response.status < HTTPStatus.BAD_REQUEST:
+                return Answer(response.status, _parse(response))
+            if response.status not in RETRIED_STATUSES or remaining <= 0:
+                break
+        raise self._refused(response)
+
+    def _headers(self, content_type: str) -> dict[str, str]:
+        headers = {"Accept": "application/json", "Content-Type": content_type, "User-Agent": "hep.sonic"}
+        auth = self._configuration.auth_settings().get("BearerToken")
+        if auth and auth["value"]:
+            headers["Authorization"] = auth["value"]
+        merged: Any = headers
+        if self.access.impersonate_user:
+            merged = urllib3.HTTPHeaderDict(headers)
+            merged.add("Impersonate-User", self.access.impersonate_user)
+            for group in self.access.impersonate_groups or []:
+                merged.add("Impersonate-Group", group)
+        return merged  # type: ignore[no-any-return]
+
+    def _unreachable(self, problem: Exception) -> AccessError:
+        reason = getattr(problem, "reason", None) or problem
+        return AccessError(
+            f"The API server {self.server} ({self.access.source}) cannot be reached: {reason}",
+            "Check that it runs, that this machine may reach it, and that the certificate authority is the right one.",
+        )
+
+    def _refused(self, response: Any) -> SonicError:
+        body = _parse(response)
+        status = body if isinstance(body, dict) else {}
+        message = status.get("message") or (body if isinstance(body, str) else "") or response.reason
+        if response.status == HTTPStatus.UNAUTHORIZED:
+            return AccessError(
+                f"The API server {self.server} does not accept the credentials of {self.access.source}: {message}",
+                "The token or certificate is wrong or has expired: fetch a new kubeconfig, or log in again.",
+            )
+        details = status.get("details") or {}
+        causes = [cause.get("reason", "") for cause in details.get("causes") or []]
+        reason = "FieldManagerConflict" if "FieldManagerConflict" in causes else status.get("reason") or ""
+        about = (details.get("kind") or "", details.get("name") or "")
+        return RequestError(message, status=response.status, reason=reason, about=about)
+
+    def resource(self, api_version: str, kind: str) -> Resource | None:
+        """Return where the objects of a kind live; None where this server does not know the kind."""
+        key = (api_version, kind)
+        known = BUILT_IN.get((group_of(api_version), kind))
+        if known and api_version == (f"{known.group}/{known.version}" if known.group else known.version):
+            return known
+        if key not in self._resources:
+            self._resources.update(self._discover(api_version))
+            self._resources.setdefault(key, None)
+        return self._resources[key]
+
+    def preferred_resource(self, group_kind: str) -> Resource | None:
+        """Return where the objects of ``Kind.group`` live, in the version that the server prefers."""
+        kind, _dot, group = group_kind.partition(".")
+        if (group, kind) in BUILT_IN:
+            return BUILT_IN[group, kind]
+        with contextlib.suppress(RequestError):
+            preferred = self.request("GET", f"/apis/{group}").body["preferredVersion"]["groupVersion"]
+            return self.resource(preferred, kind)
+        return None
+
+    def _discover(self, api_version: str) -> dict[tuple[str, str], Resource]:
+        group, _slash, version = api_version.rpartition("/")
+        try:
+            listed = self.request("GET", f"/apis/{api_version}" if group else f"/api/{version}").body["resources"]
+        except RequestError as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
+            return {}
+        return {
+            (api_version, entry["kind"]): Resource(group, version, entry["kind"], entry["name"], entry["namespaced"])
+            for entry in listed
+            if "/" not in entry["name"]
+        }
+
+    def get(self, resource: Resource, namespace: str, name: str) -> Manifest | None:
+        """Return an object, or None where it does not exist."""
+        try:
+            body: Manifest = self.request("GET", resource.path(namespace, name)).body
+        except RequestError as error:
+            if error.status == HTTPStatus.NOT_FOUND:
+                return None
+            raise
+        return body
+
+    def list(
+        self, resource: Resource, namespace: str = "", *, labels: str | None = None, fields: str | None = None
+    ) -> list[Manifest]:
+        """Return the objects of a kind that match, of one namespace or of all; none where the kind is unknown.
+
+        Args:
+            resource: The kind.
+            namespace: The namespace; "" for all.
+            labels: A label selector.
+            fields: A field selector.
+        """
+        found: list[Manifest] = []
+        token: str | None = None
+        while True:
+            query = {"labelSelector": labels, "fieldSelector": fields, "limit": PAGE_SIZE, "continue": token}
+            try:
+                page = self.request("GET", resource.path(namespace), query=query).body
+            except RequestError as error:
+                if error.status == HTTPStatus.NOT_FOUND:
+                    return found
+                raise
+            api_version = page["apiVersion"]
+            found += [{"apiVersion": api_version, "kind": resource.kind, **item} for item in page["items"] or []]
+            token = page["metadata"].get("continue")
+            if not token:
+                return found
+
+    def delete(self, resource: Resource, identity: Identity, *, propagation: str = "Background") -> bool:
+        """Delete an object; return whether it was there."""
+        body = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation}
+        try:
+            self.request("DELETE", resource.path(identity.namespace, identity.name), body=body)
+        except RequestError as error:
+            if error.status == HTTPStatus.NOT_FOUND:
+                return False
+            raise
+        return True
+
+
+def _tries(patience: float) -> Iterator[float]:
+    """Yield the seconds that are left, with a growing and scattered pause between two tries."""
+    end = time.monotonic() + patience
+    pause = 0.1
+    while True:
+        remaining = end - time.monotonic()
+        yield remaining
+        time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - scatters retries, guards no secret
+        pause = min(pause * 2, 5.0)
+
+
+def _parse(response: Any) -> Any:
+    """Return the body as JSON where it is, as text where it is not."""
+    text = response.data.decode(errors="replace")
+    if "json" not in response.headers.get("Content-Type", ""):
+        return text
+    return json.loads(text)

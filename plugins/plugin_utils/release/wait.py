@@ -1,0 +1,270 @@
+# Copyright (c) 2026 hep.sonic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Waiting for everything of a release together, with lines of progress, and with the reason where waiting is in vain."""
+
+from __future__ import annotations
+
+import collections
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from ansible_collections.hep.sonic.plugins.plugin_utils.client import BUILT_IN, Cluster, Resource
+from ansible_collections.hep.sonic.plugins.plugin_utils.errors import NotReadyError, RequestError
+from ansible_collections.hep.sonic.plugins.plugin_utils.objects import Identity, Manifest, field_at
+from ansible_collections.hep.sonic.plugins.plugin_utils.release.diagnosis import (
+    Problem,
+    events_by_object,
+    problem_of_pod,
+    problem_of_workload,
+)
+from ansible_collections.hep.sonic.plugins.plugin_utils.release.readiness import Readiness, State, readiness_of
+from ansible_collections.hep.sonic.plugins.plugin_utils.release.spec import PART_OF_LABEL, ReleaseSpec
+
+#: Seconds between two looks at the objects, and between two looks for reasons, which cost more.
+POLL_SECONDS: Final = 0.5
+DIAGNOSIS_SECONDS: Final = 2.0
+#: Seconds after which a line of progress is repeated although nothing moved.
+REPEAT_SECONDS: Final = 20.0
+#: Lines of a container's log, and events, in the report of a failure.
+LOG_LINES: Final = 12
+EVENT_LINES: Final = 3
+
+WORKLOADS: Final = frozenset({"DaemonSet", "Deployment", "Job", "StatefulSet"})
+REVISION_ANNOTATION: Final = "deployment.kubernetes.io/revision"
+
+
+@dataclass
+class _Reasons:
+    """Why the objects that are not ready are not, and since when nothing can be hoped for."""
+
+    problems: dict[Identity, list[Problem]] = field(default_factory=dict)
+    hopeless_since: dict[Identity, float] = field(default_factory=dict)
+
+    def update(self, found: Mapping[Identity, list[Problem]], now: float) -> None:
+        self.problems = dict(found)
+        hopeless = {identity for identity, problems in found.items() if any(one.hopeless for one in problems)}
+        self.hopeless_since = {identity: self.hopeless_since.get(identity, now) for identity in hopeless}
+
+
+class Waiter:
+    """Waits for the objects of one release.
+
+    Args:
+        cluster: Where.
+        spec: The release.
+        progress: Told what is ready and what is missing, whenever that changes.
+    """
+
+    def __init__(self, cluster: Cluster, spec: ReleaseSpec, progress: Callable[[str], None]) -> None:
+        self._cluster = cluster
+        self._spec = spec
+        self._progress = progress
+        self._said: dict[str, tuple[str, float]] = {}
+        self._binding_modes: dict[str, str] = {}
+
+    def until_ready(self, members: Mapping[Identity, Resource], states: Mapping[Identity, Manifest]) -> None:
+        """Wait until every object is ready.
+
+        Args:
+            members: The objects, and where they live.
+            states: Their states as far as they are known; what is ready there is not asked for again.
+
+        Raises:
+            NotReadyError: The time is up, or something can never get ready; the text says what, why and what to do.
+        """
+        start = time.monotonic()
+        reasons = _Reasons()
+        diagnosed_at = float("-inf")
+        pending = self._unready(states)
+        while pending:
+            now = time.monotonic()
+            if now - diagnosed_at >= DIAGNOSIS_SECONDS:
+                reasons.update(self._diagnose(pending), now)
+                diagnosed_at = now
+            self._report(pending, reasons, now - start)
+            failed = [identity for identity, (_obj, readiness) in pending.items() if readiness.state is State.FAILED]
+            grace = self._spec.failure_grace
+            failed += [identity for identity, since in reasons.hopeless_since.items() if grace and now - since >= grace]
+            timed_out = now - start >= self._spec.wait_timeout
+            if failed or timed_out:
+                raise self._failure(pending, reasons, now - start, timed_out=timed_out and not failed)
+            time.sleep(POLL_SECONDS)
+            pending = self._unready(self._read({identity: members[identity] for identity in pending}))
+        for name in self._said:
+            self._progress(f"{name} ready ({_duration(time.monotonic() - start)})")
+
+    def until_gone(self, members: Mapping[Identity, Resource]) -> None:
+        """Wait until every object is gone.
+
+        Raises:
+            NotReadyError: The time is up; the text names what holds the objects.
+        """
+        start = time.monotonic()
+        left = self._read(members, absent_is_gone=True)
+        while left:
+            elapsed = time.monotonic() - start
+            names = ", ".join(str(identity) for identity in sorted(left))
+            self._say("removal", f"{len(left)} objects are going: {names}", elapsed)
+            if elapsed >= self._spec.wait_timeout:
+                finalizers = {name for obj in left.values() for name in obj["metadata"].get("finalizers") or []}
+                raise NotReadyError(
+                    f"Not gone after {_duration(elapsed)}: {names}. Held by: {', '.join(sorted(finalizers)) or 'nothing'}",
+                    "Find what should remove these finalizers, or their dependents.",
+                )
+            time.sleep(POLL_SECONDS)
+            left = self._read({identity: members[identity] for identity in left}, absent_is_gone=True)
+
+    def _unready(self, states: Mapping[Identity, Manifest]) -> dict[Identity, tuple[Manifest, Readiness]]:
+        judged = {identity: (obj, readiness_of(obj)) for identity, obj in states.items()}
+        return {
+            identity: (obj, readiness)
+            for identity, (obj, readiness) in judged.items()
+            if readiness.state is not State.READY and not self._waits_for_consumer(obj)
+        }
+
+    def _waits_for_consumer(self, obj: Manifest) -> bool:
+        """Return whether a claim is bound only when a pod uses it, so that nothing can be waited for here."""
+        name = field_at(obj, ["spec", "storageClassName"])
+        if obj["kind"] != "PersistentVolumeClaim" or not name or field_at(obj, ["status", "phase"]) == "Lost":
+            return False
+        if name not in self._binding_modes:
+            try:
+                found = self._cluster.get(BUILT_IN["storage.k8s.io", "StorageClass"], "", name)
+            except RequestError:
+                # A tenant may not read storage classes: the pod that uses the claim tells whether it binds.
+                found = {"volumeBindingMode": "WaitForFirstConsumer"}
+            self._binding_modes[name] = (found or {}).get("volumeBindingMode", "Immediate")
+        return self._binding_modes[name] == "WaitForFirstConsumer"
+
+    def _read(self, members: Mapping[Identity, Resource], *, absent_is_gone: bool = False) -> dict[Identity, Manifest]:
+        """Return the present states: one LIST for each kind and namespace.
+
+        Raises:
+            NotReadyError: An object was removed by somebody while we wait for it.
+        """
+        queries = sorted(
+            {(resource, identity.namespace) for identity, resource in members.items()},
+            key=lambda query: (query[0].kind, query[1]),
+        )
+        selector = f"{PART_OF_LABEL}={self._spec.applyset_id}"
+        pages = self._cluster.map(lambda query: self._cluster.list(query[0], query[1], labels=selector), queries)
+        found = {
+            (resource.group, resource.kind, obj["metadata"].get("namespace", ""), obj["metadata"]["name"]): obj
+            for (resource, _namespace), page in zip(queries, pages, strict=True)
+            for obj in page
+        }
+        keys = {identity: (identity.group, identity.kind, identity.namespace, identity.name) for identity in members}
+        missing = [identity for identity, key in keys.items() if key not in found]
+        if missing and not absent_is_gone:
+            names = ", ".join(str(identity) for identity in missing)
+            raise NotReadyError(f"Removed by somebody else while this run waited for it: {names}", "Run it again.")
+        return {identity: found[key] for identity, key in keys.items() if key in found}
+
+    def _diagnose(self, pending: Mapping[Identity, tuple[Manifest, Readiness]]) -> dict[Identity, list[Problem]]:
+        workloads = {identity: obj for identity, (obj, _readiness) in pending.items() if identity.kind in WORKLOADS}
+        pods = {identity: obj for identity, (obj, _readiness) in pending.items() if identity.kind == "Pod"}
+        namespaces = sorted({identity.namespace for identity in (*workloads, *pods)})
+        events = dict(zip(namespaces, self._cluster.map(self._events, namespaces), strict=True))
+        found = {
+            identity: [problem_of_pod(pod, events[identity.namespace].get(("Pod", identity.name), ()))]
+            for identity, pod in pods.items()
+        }
+        listed = self._cluster.map(lambda item: self._pods_of(*item), list(workloads.items()))
+        for (identity, workload), (owner, members) in zip(workloads.items(), listed, strict=True):
+            about = events[identity.namespace]
+            own = [*about.get((identity.kind, identity.name), ()), *about.get(owner, ())]
+            problems = [problem_of_pod(pod, about.get(("Pod", pod["metadata"]["name"]), ())) for pod in members]
+            found[identity] = [*problems, None if members else problem_of_workload(workload, own)]
+        return {identity: [one for one in problems if one] for identity, problems in found.items()}
+
+    def _events(self, namespace: str) -> dict[tuple[str, str], list[Manifest]]:
+        try:
+            return events_by_object(self._cluster.list(BUILT_IN["", "Event"], namespace))
+        except RequestError:
+            # Events only make the report better; who may not read them still gets the pods' own reasons.
+            return {}
+
+    def _pods_of(self, identity: Identity, workload: Manifest) -> tuple[tuple[str, str], list[Manifest]]:
+        """Return what makes a workload's pods, as kind and name, and the pods of its newest template."""
+        selector = field_at(workload, ["spec", "selector", "matchLabels"]) or {}
+        labels = ",".join(f"{key}={value}" for key, value in selector.items())
+        owner = (identity.kind, identity.name)
+        if identity.kind == "Deployment":
+            revision = (workload["metadata"].get("annotations") or {}).get(REVISION_ANNOTATION)
+            for replica_set in self._cluster.list(BUILT_IN["apps", "ReplicaSet"], identity.namespace, labels=labels):
+                if (replica_set["metadata"].get("annotations") or {}).get(REVISION_ANNOTATION) == revision:
+                    owner = ("ReplicaSet", replica_set["metadata"]["name"])
+        pods = self._cluster.list(BUILT_IN["", "Pod"], identity.namespace, labels=labels)
+        return owner, [pod for pod in pods if _owner_of(pod) == owner]
+
+    def _report(
+        self, pending: Mapping[Identity, tuple[Manifest, Readiness]], reasons: _Reasons, elapsed: float
+    ) -> None:
+        for identity, (_obj, readiness) in sorted(pending.items()):
+            phrases = collections.Counter(problem.phrase for problem in reasons.problems.get(identity, ()))
+            parts = [readiness.text, *(f"{count} {phrase}" for phrase, count in phrases.most_common())]
+            self._say(identity.name, ", ".join(filter(None, parts)), elapsed)
+
+    def _say(self, name: str, text: str, elapsed: float) -> None:
+        said, at = self._said.get(name, ("", 0.0))
+        if text != said or elapsed - at >= REPEAT_SECONDS:
+            self._said[name] = (text, elapsed)
+            self._progress(f"{name} {text} ({_duration(elapsed)})")
+
+    def _failure(
+        self,
+        pending: Mapping[Identity, tuple[Manifest, Readiness]],
+        reasons: _Reasons,
+        elapsed: float,
+        *,
+        timed_out: bool,
+    ) -> NotReadyError:
+        why = f"the time is up after {_duration(elapsed)}" if timed_out else "waiting longer would not help"
+        lines = [f"Release {self._spec.name} in {self._spec.namespace} is not ready, {why}."]
+        for identity, (_obj, readiness) in sorted(pending.items()):
+            lines.append(f"{identity}: {readiness.text}")
+            lines += self._describe(identity, reasons.problems.get(identity, ()))
+        return NotReadyError("\n".join(lines))
+
+    def _describe(self, identity: Identity, problems: Sequence[Problem]) -> Iterable[str]:
+        """Yield why one object is not ready: each reason once, with the words of one container."""
+        seen: set[str] = set()
+        for problem in sorted(problems, key=lambda one: not one.hopeless):
+            if problem.reason in seen:
+                continue
+            seen.add(problem.reason)
+            count = sum(one.reason == problem.reason for one in problems)
+            where = (
+                f"pod {problem.pod}" + (f" and {count - 1} more" if count > 1 else "") if problem.pod else "its pods"
+            )
+            yield f"  {where}: {problem.reason}: {problem.message}".rstrip(": ")
+            if problem.container:
+                yield from (f"    | {line}" for line in self._last_words(identity, problem))
+            if problem.remedy:
+                yield f"    -> {problem.remedy}"
+
+    def _last_words(self, identity: Identity, problem: Problem) -> list[str]:
+        path = BUILT_IN["", "Pod"].path(identity.namespace, problem.pod) + "/log"
+        query = {"container": problem.container, "tailLines": LOG_LINES}
+        for previous in ("true", None) if problem.crashed else (None,):
+            try:
+                text = self._cluster.request("GET", path, query={**query, "previous": previous}).body
+            except RequestError:
+                continue
+            if text:
+                return str(text).rstrip().splitlines()
+        return []
+
+
+def _owner_of(pod: Manifest) -> tuple[str, str]:
+    owners = pod["metadata"].get("ownerReferences") or []
+    return next(((owner["kind"], owner["name"]) for owner in owners if owner.get("controller")), ("", ""))
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}m{rest:02}s" if minutes else f"{rest}s"
