@@ -1,0 +1,91 @@
+# Copyright (c) 2026 hep.sonic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Pools: the sets of equal Triton servers of an instance."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Final
+
+from ansible_collections.hep.sonic.plugins.plugin_utils.errors import SonicError
+from ansible_collections.hep.sonic.plugins.plugin_utils.options import Spec, fill
+from ansible_collections.hep.sonic.plugins.plugin_utils.quantity import with_limits
+
+Pool = dict[str, Any]
+
+#: What a Deployment, its Service and a DNS name accept.
+NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
+
+#: The options of an element of ``sonic_pools``; the role ``common`` documents them.
+POOL_SPEC: Final[Spec] = {
+    "name": {"type": "str", "required": True},
+    "replicas": {"type": "int", "default": 1},
+    "target_in_flight": {"type": "int", "default": 16},
+    "gpu": {
+        "type": "dict",
+        "apply_defaults": True,
+        "options": {
+            "resource": {"type": "str", "default": "nvidia.com/gpu"},
+            "count": {"type": "int", "default": 1},
+        },
+    },
+    "resources": {
+        "type": "dict",
+        "apply_defaults": True,
+        "options": {
+            "requests": {"type": "dict", "default": {"cpu": "4", "memory": "16Gi"}},
+            "limits": {"type": "dict", "default": {}},
+        },
+    },
+    "node_selector": {"type": "dict", "default": {}},
+    "affinity": {"type": "dict", "default": {}},
+    "tolerations": {"type": "list", "elements": "dict", "default": []},
+    "priority_class": {"type": "str", "default": ""},
+    "runtime_class": {"type": "str", "default": ""},
+}
+
+
+def fill_pools(pools: Sequence[Any], resource_ratio: float) -> list[Pool]:
+    """Return `pools` with all their options, and the resources of a server's container.
+
+    Args:
+        pools: The value of ``sonic_pools``.
+        resource_ratio: Limit of processor and memory for a request of one.
+
+    Raises:
+        SonicError: A pool does not fit its options, or two have one name.
+    """
+    filled = [_fill_pool(pool, f"sonic_pools[{index}]", resource_ratio) for index, pool in enumerate(pools)]
+    if not filled:
+        raise SonicError(
+            "sonic_pools is empty: there would be no server.", "Declare one pool; replicas: 0 stops its servers."
+        )
+    for name, count in Counter(pool["name"] for pool in filled).items():
+        if count > 1:
+            raise SonicError(f"sonic_pools has {count} pools named {name!r}.", "Give each a name of its own.")
+    return filled
+
+
+def _fill_pool(pool: Any, where: str, resource_ratio: float) -> Pool:
+    filled = fill(pool, POOL_SPEC, where)
+    if not NAME.fullmatch(filled["name"]):
+        raise SonicError(
+            f"{where}.name is {filled['name']!r}, which no Kubernetes object can be called.",
+            "Use small letters, digits and hyphens.",
+        )
+    for option, least in (("replicas", 0), ("target_in_flight", 1)):
+        if filled[option] < least:
+            raise SonicError(f"{where}.{option} is {filled[option]}: it must be at least {least}.")
+    gpu = filled["gpu"]
+    if gpu["count"] < 0:
+        raise SonicError(f"{where}.gpu.count is {gpu['count']}: it must be at least 0.")
+    requests = filled["resources"]["requests"] | ({gpu["resource"]: gpu["count"]} if gpu["count"] else {})
+    try:
+        resources = with_limits(filled["resources"] | {"requests": requests}, resource_ratio)
+    except SonicError as error:
+        raise SonicError(f"{where}.resources: {error.message}", error.remedy) from error
+    return filled | {"resources": resources}

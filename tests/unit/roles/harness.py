@@ -1,0 +1,184 @@
+# Copyright (c) 2026 hep.sonic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A role without a cluster: its variables, its checks, and the objects that its one task would apply.
+
+Everything is Ansible's own and the collection's own: the loader, the templar, the argument specs, the renderer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ansible.errors import AnsibleError
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.parsing.dataloader import DataLoader
+from ansible.plugins.loader import init_plugin_loader
+from ansible.template import Templar
+from ansible_collections.hep.sonic.plugins.plugin_utils.errors import SonicError
+from ansible_collections.hep.sonic.plugins.plugin_utils.render import Manifest, Renderer, to_plain
+
+REPOSITORY = Path(__file__).parents[3]
+ROLES = REPOSITORY / "roles"
+
+Variables = dict[str, Any]
+
+
+class RoleError(Exception):
+    """The role refuses its variables."""
+
+
+@cache
+def load_plugins() -> None:
+    """Make the collection's filters known to Ansible."""
+    init_plugin_loader([str(REPOSITORY / ".collections")])
+
+
+def load(path: Path) -> Any:
+    """Return the content of a YAML file whose expressions may be evaluated."""
+    return DataLoader().load_from_file(str(path), cache="none", trusted_as_template=True)
+
+
+def load_variables(path: Path) -> Variables:
+    """Return the variables of a role's folder: of its file ``main.yml``, or of all files in its folder ``main``."""
+    variables: Variables = {}
+    for file in [path / "main.yml", *sorted((path / "main").glob("*.yml"))]:
+        if file.exists():
+            variables |= load(file)
+    return variables
+
+
+@dataclass(frozen=True)
+class Role:
+    """A role of this collection on one host, with the variables of an inventory.
+
+    Args:
+        name: The role's name.
+        inventory: What an inventory sets for the host.
+        host: The host's name.
+        groups: The inventory's groups.
+    """
+
+    name: str
+    inventory: Mapping[str, Any]
+    host: str = "cms"
+    groups: Mapping[str, list[str]] | None = None
+
+    @property
+    def path(self) -> Path:
+        return ROLES / self.name
+
+    @property
+    def variables(self) -> Variables:
+        """All variables of the host, in Ansible's order of precedence."""
+        groups = {"clusters": ["lab"], "instances": ["cms"]} | dict(self.groups or {})
+        hosts = {host for members in groups.values() for host in members}
+        return {
+            **load_variables(ROLES / "common" / "defaults"),
+            **load_variables(self.path / "defaults"),
+            **self.inventory,
+            **load_variables(self.path / "vars"),
+            "inventory_hostname": self.host,
+            "groups": groups,
+            "hostvars": {host: dict(self.inventory) if host == self.host else {} for host in hosts},
+            "ansible_check_mode": False,
+            "ansible_search_path": [str(self.path)],
+        }
+
+    @property
+    def templar(self) -> Templar:
+        load_plugins()
+        return Templar(loader=DataLoader(), variables=self.variables)
+
+    def objects(self) -> list[Manifest]:
+        """Check the variables and return what the role would apply.
+
+        Raises:
+            RoleError: The argument specs, a check of the role, a filter or a manifest refuses the variables.
+        """
+        try:
+            self._check_arguments()
+            self._check_asserts()
+            return [rendered.manifest for rendered in self._renderer().render(self._applied("manifests"))] + [
+                to_plain(manifest) for manifest in self._applied("objects")
+            ]
+        except (AnsibleError, SonicError) as error:
+            raise RoleError(str(error)) from error
+
+    def _renderer(self) -> Renderer:
+        return Renderer(
+            loader=DataLoader(),
+            templar=self.templar,
+            find=lambda name: str(self.path / "manifests" / name),
+            variables=self.variables,
+        )
+
+    def _applied(self, option: str) -> list[Any]:
+        """Return an option of the role's one task that applies objects."""
+        (task,) = (task for task in load(self.path / "tasks" / "main.yml") if "hep.sonic.apply" in task)
+        value: list[Any] = self.templar.template(task["hep.sonic.apply"].get(option, []))
+        return value
+
+    def _check_arguments(self) -> None:
+        for role in ("common", self.name):
+            options = yaml.safe_load((ROLES / role / "meta" / "argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+            given = self.templar.template({name: self.variables[name] for name in options if name in self.variables})
+            # the defaults are those of defaults/main.yml, which are there already
+            spec = {name: {key: value for key, value in option.items() if key != "default"} for name, option in options.items()}
+            messages = ArgumentSpecValidator(spec).validate(given).error_messages
+            if messages:
+                raise RoleError("; ".join(messages))
+
+    def _check_asserts(self) -> None:
+        path = self.path / "tasks" / "validate.yml"
+        for task in load(path) if path.exists() else []:
+            if "ansible.builtin.assert" not in task:
+                continue
+            arguments = task["ansible.builtin.assert"]
+            that = arguments["that"]
+            for templar in self._loop(task):
+                if not all(templar.evaluate_conditional(condition) for condition in (that if isinstance(that, list) else [that])):
+                    raise RoleError(templar.template(arguments["fail_msg"]))
+
+    def _loop(self, task: Mapping[str, Any]) -> Iterator[Templar]:
+        if "loop" not in task:
+            yield self.templar
+            return
+        for item in self.templar.template(task["loop"]):
+            yield self.templar.copy_with_new_env(available_variables=self.variables | {"item": item})
+
+
+def differences(expected: Any, actual: Any, where: str = "") -> Iterator[str]:
+    """Yield where `actual` does not have what `expected` wants.
+
+    A dictionary may have more keys than wanted. A list of things with names is looked up by name and may have more, any
+    other list must be equal. Where a text is compared with a dictionary, it is YAML. ``None`` wants a key to be absent.
+    """
+    if isinstance(expected, Mapping):
+        value = yaml.safe_load(actual) if isinstance(actual, str) else actual
+        if not isinstance(value, Mapping):
+            yield f"{where}: wanted {expected!r}, found {actual!r}"
+            return
+        for key, wanted in expected.items():
+            if wanted is None:
+                if key in value:
+                    yield f"{where}.{key}: wanted nothing, found {value[key]!r}"
+            elif key not in value:
+                yield f"{where}.{key}: missing; there is {', '.join(value)}"
+            else:
+                yield from differences(wanted, value[key], f"{where}.{key}")
+    elif isinstance(expected, list) and isinstance(actual, list) and all(isinstance(element, Mapping) and "name" in element for element in expected):
+        named = {element.get("name"): element for element in actual if isinstance(element, Mapping)}
+        for wanted in expected:
+            if wanted["name"] in named:
+                yield from differences(wanted, named[wanted["name"]], f"{where}[{wanted['name']}]")
+            else:
+                yield f"{where}: no {wanted['name']!r}; there is {', '.join(map(str, named))}"
+    elif expected != actual or type(expected) is not type(actual):
+        yield f"{where}: wanted {expected!r}, found {actual!r}"
