@@ -364,7 +364,8 @@ class Lab:
         self._processes.stop({process.name for process in self._processes.all()}, grace=0)
         if state:
             network.restore(state.sysctls)
-        shutil.rmtree(self.directory, ignore_errors=True)
+        if self.directory.exists():
+            shutil.rmtree(self.directory)
         machine.release(self.directory)
 
     @contextmanager

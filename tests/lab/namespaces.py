@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -32,7 +33,7 @@ class Namespaces:
     @property
     def exist(self) -> bool:
         """Whether they are there."""
-        return all(os.path.ismount(file) for file in self._files())
+        return set(self._files()) <= set(_mount_points())
 
     @property
     def enter(self) -> tuple[str, ...]:
@@ -68,17 +69,24 @@ class Namespaces:
 
     def destroy(self) -> None:
         """Kill what runs inside and remove them; those that are not there are fine."""
-        if os.path.ismount(self._mount):
+        mounted = _mount_points()
+        if self._mount in mounted:
             inode = self._mount.stat().st_ino
             end(_inside(inode), 0, lambda pid: pid in _inside(inode))
-        for file in self._files():
-            if os.path.ismount(file):
-                run(["umount", file])
-        if os.path.ismount(self._directory):
-            run(["umount", self._directory])
+        # the last mount first; an interrupted `up` may have made one twice
+        for point in reversed(mounted):
+            if point == self._directory or self._directory in point.parents:
+                run(["umount", point])
 
     def _files(self) -> list[Path]:
         return [self._mount, self.network] if self.network else [self._mount]
+
+
+def _mount_points() -> list[Path]:
+    """Return where something is mounted, in the order of mounting."""
+    lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
+    # blanks and the like are written as octal numbers
+    return [Path(re.sub(r"\\(\d{3})", lambda match: chr(int(match[1], 8)), line.split()[4])) for line in lines]
 
 
 def _inside(inode: int) -> set[int]:

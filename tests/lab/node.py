@@ -183,12 +183,12 @@ class Node:
             processes.stop([containerd], grace=5)
         else:
             # Its records may name containers that a crash ended; images are pulled again in seconds.
-            shutil.rmtree(self.images, ignore_errors=True)
+            _remove_tree(self.images)
         self.namespaces.destroy()
         cgroups.remove(self.cgroup)
         if self.index > 1:
             network.remove_uplink(self.index)
-        shutil.rmtree(self.directory, ignore_errors=True)
+        _remove_tree(self.directory)
 
     def _forget_containers(self) -> None:
         """Remove the records of all containers, so that what stays of containerd is images only."""
@@ -206,6 +206,11 @@ class Node:
         except OSError as error:
             return f"{self.directory}/containerd.sock: {error}"
         return ""
+
+
+def _remove_tree(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
 
 
 def registry(control: ControlPlane) -> Daemon:

@@ -1,0 +1,27 @@
+"""Answers what it was sent, after a time that the request or the configuration sets."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import triton_python_backend_utils as pb_utils
+
+
+class TritonPythonModel:
+    """Copies INPUT0 to OUTPUT0 once SERVICE_SECONDS have passed."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Read the service time for requests that do not bring their own."""
+        parameters = json.loads(args["model_config"])["parameters"]
+        self._seconds = float(parameters["service_seconds"]["string_value"])
+
+    def execute(self, requests: list[Any]) -> list[Any]:
+        """Return one response for each request."""
+        return [pb_utils.InferenceResponse([self._serve(request)]) for request in requests]
+
+    def _serve(self, request: Any) -> Any:
+        asked = pb_utils.get_input_tensor_by_name(request, "SERVICE_SECONDS")
+        time.sleep(self._seconds if asked is None else float(asked.as_numpy()[0]))
+        return pb_utils.Tensor("OUTPUT0", pb_utils.get_input_tensor_by_name(request, "INPUT0").as_numpy())
