@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from ansible_collections.hep.sonic.plugins.plugin_utils.action_base import Params, Result, SonicAction
 from ansible_collections.hep.sonic.plugins.plugin_utils.client import ACCESS_SPEC, Access, Cluster
@@ -67,7 +67,7 @@ ACTIONS = (CREATED, CONFIGURED, DELETED, KEPT, UNCHANGED)
 class ActionModule(SonicAction):
     """Apply a set of objects to one cluster as one release."""
 
-    argument_spec = {**APPLY_SPEC, **ACCESS_SPEC}
+    argument_spec: ClassVar[Mapping[str, Mapping[str, Any]]] = {**APPLY_SPEC, **ACCESS_SPEC}
 
     def execute(self, params: Params, task_vars: Mapping[str, Any]) -> Result:
         """Plan, and carry out unless in check mode."""

@@ -15,7 +15,8 @@ options:
   kubeconfig:
     description:
       - Path of the kubeconfig, or its content as a dictionary.
-      - Without it, and without O(host), E(KUBECONFIG) and then C(~/.kube/config) are read; inside a pod, its service account.
+      - Without it, and without O(host), E(KUBECONFIG) and then C(~/.kube/config) are read; inside a pod, its service
+        account.
       - E(K8S_AUTH_KUBECONFIG) gives it, too.
     type: raw
   context:

@@ -226,10 +226,11 @@ _BlockDumper.add_representer(str, _represent_text)
 
 
 def to_yaml(obj: Manifest | None) -> str:
-    """Return `obj` as YAML in the order of its keys; "" for no object."""
+    """Return `obj` as YAML, what names it first, as people write it; "" for no object."""
     if obj is None:
         return ""
-    return yaml.dump(obj, Dumper=_BlockDumper, sort_keys=False, width=10_000, allow_unicode=True)
+    head = {key: obj[key] for key in ("apiVersion", "kind", "metadata") if key in obj}
+    return yaml.dump(head | obj, Dumper=_BlockDumper, sort_keys=False, width=10_000, allow_unicode=True)
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ def problem_of_pod(pod: Manifest, events: Sequence[Manifest] = ()) -> Problem | 
             return Problem(reason, message, UNSCHEDULABLE_REMEDY if reason == "Unschedulable" else "", name)
     for status in _container_statuses(pod):
         waiting = field_at(status, ["state", "waiting"]) or {}
-        reason = "CrashLoopBackOff" if _is_crash_looping(status) else waiting.get("reason")
+        reason = "CrashLoopBackOff" if _is_crash_looping(status) else waiting.get("reason", "")
         if reason in HOPELESS:
             crashed = reason == "CrashLoopBackOff"
             message = _last_exit(status) if crashed else waiting.get("message", "")

@@ -34,18 +34,18 @@ def digest_of_set(spec: ReleaseSpec, manifests: Sequence[Manifest]) -> str:
     """Return the digest of a set of objects, without the fields that are set once (a new password is no new set)."""
     stable = []
     for manifest in manifests:
-        identity = identity_of(manifest)
-        for path in spec.initial_paths(identity):
-            manifest = without_field(manifest, path)
-        stable.append(manifest)
+        rest = manifest
+        for path in spec.initial_paths(identity_of(manifest)):
+            rest = without_field(rest, path)
+        stable.append(rest)
     return digest(sorted(stable, key=identity_of))
 
 
 def record(cluster: Cluster, parent: Parent, manifests: Sequence[Manifest]) -> Parent:
     """Record a set as the release's next revision, unless the last one is the same.
 
-    The Secret comes first and the parent's pointer after it: a run that dies in between leaves a revision which the next
-    run takes as its own, or overrides by a higher number.
+    The Secret comes first and the parent's pointer after it: a run that dies in between leaves a revision which the
+    next run takes as its own, or overrides by a higher number.
 
     Returns:
         The parent that points to the revision; it is not written yet.

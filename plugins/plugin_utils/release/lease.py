@@ -149,7 +149,7 @@ class Lease:
                 raise
             # Either somebody else was quicker, or the answer to our own first try was lost on the way.
             self._live = self._read()
-            return field_at(self._live, ["spec", "holderIdentity"]) == holder
+            return bool(field_at(self._live, ["spec", "holderIdentity"]) == holder)
         self._live = answer.body
         return True
 

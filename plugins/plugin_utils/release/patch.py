@@ -29,7 +29,7 @@ from ansible_collections.hep.sonic.plugins.plugin_utils.release.spec import (
     ReleaseSpec,
 )
 
-#: Tries of a patch that met a write of somebody else. Each starts from the newest state, so one more is nearly always enough.
+#: Tries of a patch that met a write of somebody else; each starts from the newest state, so the second one succeeds.
 CONFLICT_TRIES = 5
 
 
@@ -185,7 +185,7 @@ class Patcher:
 
 
 def half_created(live: Manifest) -> bool:
-    """Return whether a run died while it created an object with initial fields: INITIAL_MANAGER still owns our label."""
+    """Return whether a run died while it created an object: INITIAL_MANAGER still owns our label."""
     return owns_field(live, INITIAL_MANAGER, ("metadata", "labels", RELEASE_LABEL))
 
 

@@ -290,7 +290,7 @@ class Planner:
         managers = sorted({entry.get("manager", "?") for entry in before["metadata"].get("managedFields") or []})
         owner = f"release {labels[RELEASE_LABEL]}" if RELEASE_LABEL in labels else f"{', '.join(managers) or 'unknown'}"
         return ReleaseError(
-            f"{one.source}: {one.identity} exists and is not part of release {self._spec.name} (it belongs to {owner}).",
+            f"{one.source}: {one.identity} exists and is not part of release {self._spec.name}: it belongs to {owner}.",
             "Choose another name, remove it, or take it over with the option adopt: true.",
         )
 
@@ -334,7 +334,7 @@ class Planner:
         for change, error in zip(candidates, outcomes, strict=True):
             if error is None:
                 continue
-            text = f"{change.wanted.source if change.wanted else ''}: a Pod of {change.identity} is refused: {error.message}"
+            text = f"a Pod of {change.identity} is refused: {error.message}"
             if "exceeded quota" in error.message and change.before:
                 warnings.append(text)
             else:

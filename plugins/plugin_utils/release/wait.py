@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Waiting for everything of a release together, with lines of progress, and with the reason where waiting is in vain."""
+"""Waiting for everything of a release together, with lines of progress and, where it is in vain, with the reason."""
 
 from __future__ import annotations
 
@@ -111,8 +111,9 @@ class Waiter:
             self._say("removal", f"{len(left)} objects are going: {names}", elapsed)
             if elapsed >= self._spec.wait_timeout:
                 finalizers = {name for obj in left.values() for name in obj["metadata"].get("finalizers") or []}
+                held = ", ".join(sorted(finalizers)) or "nothing"
                 raise NotReadyError(
-                    f"Not gone after {_duration(elapsed)}: {names}. Held by: {', '.join(sorted(finalizers)) or 'nothing'}",
+                    f"Not gone after {_duration(elapsed)}: {names}. Held by: {held}",
                     "Find what should remove these finalizers, or their dependents.",
                 )
             time.sleep(POLL_SECONDS)
