@@ -189,10 +189,15 @@ def count_ready(access: Access, namespace: str, selector: str) -> int:
     return sum({"Ready": "True"}.items() <= {c["type"]: c["status"] for c in pod}.items() for pod in conditions)
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def summarize(name: str, address: Address, result: Mapping[str, Any]) -> list[str]:
     """Return the lines that a person is shown when the service answers as declared."""
-    parts = [f"{result['servers']} servers"] if "servers" in result else []
-    parts.append(f"{sum(model['ok'] for model in result['models'])} models ready")
+    parts = [counted(result["servers"], "server")] if "servers" in result else []
+    parts.append(f"{counted(sum(model['ok'] for model in result['models']), 'model')} ready")
     if "first_answer_ms" in result:
         parts.append(f"{result['first_answer_ms']:.0f} ms first answer")
     encryption = "TLS" if address.tls else "plaintext"

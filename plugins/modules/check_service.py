@@ -10,7 +10,7 @@ DOCUMENTATION = r"""
 module: check_service
 short_description: Ask an inference service what its users will ask, and compare the answers with what is declared
 version_added: 0.1.0
-author: hep.sonic contributors
+author: "hep.sonic contributors (!UNKNOWN)"
 description:
   - Asks one endpoint, by gRPC and by HTTP, whether the server is live and ready, which models its repository has,
     for each declared model its metadata and its configuration, and for a real inference.

@@ -205,7 +205,7 @@ class GrpcEndpoint(Endpoint):
 def _grpc_error(code: str, message: str) -> CallError:
     # gRPC puts the reason last: failed to connect to all addresses; last error: UNKNOWN: <the reason>
     message = message.rpartition("last error: UNKNOWN: ")[2]
-    if "andshake failed" in message:
+    if "andshake failed" in message or "erification check failed" in message:
         return CallError(f"TLS failed: {message}", remedy=SEE_TLS)
     text = "no answer in time" if code == "DEADLINE_EXCEEDED" else f"{code}: {message}".rstrip(": ")
     return CallError(text, transient=code in GRPC_TRANSIENT)

@@ -1,0 +1,157 @@
+# Copyright (c) 2026 hep.sonic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""An open-loop gRPC client, a process of its own: ``python -m tests.faults.client TARGET PLAN RESULT``.
+
+Every request has a payload of its own and every answer is compared with it. Nothing is retried, not even what gRPC
+itself would send again unseen: what fails on the way is counted. Prints ``started`` when the first request is due.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import struct
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import grpc
+from tritonclient.grpc import service_pb2
+
+from tests.faults.stream import OK, WRONG, Request, Stream
+
+METHOD: Final = "/inference.GRPCInferenceService/ModelInfer"
+OPTIONS: Final = [
+    ("grpc.enable_retries", 0),
+    ("grpc.use_local_subchannel_pool", 1),  # else channels to one target share a connection
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.enable_http_proxy", 0),
+]
+KEEPALIVE: Final = [
+    ("grpc.keepalive_time_ms", 1000),
+    ("grpc.keepalive_timeout_ms", 1000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+]
+#: Seconds for all connections to stand before the first request is due.
+CONNECT_SECONDS: Final = 20.0
+
+
+@dataclass(frozen=True)
+class Model:
+    """The tensors of a model that gives back what it got.
+
+    Args:
+        payload: The input that comes back.
+        echo: The output that it comes back in.
+        seconds: The input that says how long to take; empty where the model has none.
+        batched: Whether tensors begin with the batch.
+    """
+
+    payload: str
+    echo: str
+    seconds: str = ""
+    batched: bool = False
+
+
+#: The models of tests/lab/models that a stream can use.
+MODELS: Final = {
+    "identity": Model("INPUT", "OUTPUT", batched=True),
+    "paced": Model("INPUT", "OUTPUT", "SECONDS"),
+}
+
+
+class Sender:
+    """Sends one stream.
+
+    Args:
+        stream: What to send.
+        channels: The connections.
+    """
+
+    def __init__(self, stream: Stream, channels: Sequence[grpc.aio.Channel]) -> None:
+        self.stream = stream
+        self.requests: list[Request] = []
+        self._model = MODELS[stream.model]
+        self._filler = bytes(4 * (stream.values - 1))
+        self._calls = [
+            channel.unary_unary(
+                METHOD,
+                request_serializer=service_pb2.ModelInferRequest.SerializeToString,
+                response_deserializer=service_pb2.ModelInferResponse.FromString,
+            )
+            for channel in channels
+        ]
+
+    async def run(self, start: float) -> None:
+        """Send each request when it is due; return when the last is answered or given up."""
+        async with asyncio.TaskGroup() as group:
+            for number in range(self.stream.count):
+                due = start + self.stream.start + number / self.stream.rate
+                await asyncio.sleep(max(0.0, due - time.monotonic()))
+                group.create_task(self._send(number, due, start))
+
+    async def _send(self, number: int, due: float, start: float) -> None:
+        sent = time.monotonic()
+        payload = self._payload(number)
+        call = self._calls[number % len(self._calls)]
+        try:
+            answer = await call(self._request(payload), timeout=self.stream.deadline)
+            right = list(answer.raw_output_contents) == [payload]
+            outcome = OK if right else WRONG
+        except grpc.aio.AioRpcError as error:
+            outcome = f"{error.code().name}: {error.details()}"
+        self.requests.append(Request(due - start, sent - due, time.monotonic() - due, outcome))
+
+    def _payload(self, number: int) -> bytes:
+        return struct.pack("<f", number) + self._filler
+
+    def _request(self, payload: bytes) -> Any:
+        batch = [1] if self._model.batched else []
+        request = service_pb2.ModelInferRequest(model_name=self.stream.model)
+        request.inputs.add(name=self._model.payload, datatype="FP32", shape=[*batch, self.stream.values])
+        request.raw_input_contents.append(payload)
+        if self._model.seconds:
+            request.inputs.add(name=self._model.seconds, datatype="FP32", shape=[*batch, 1])
+            request.raw_input_contents.append(struct.pack("<f", self.stream.service_seconds))
+        request.outputs.add(name=self._model.echo)
+        return request
+
+
+async def send(target: str, streams: Sequence[Stream]) -> dict[str, list[Request]]:
+    """Send all streams at once; return the stream's name → its requests."""
+    async with AsyncExitStack() as stack:
+        senders = []
+        for stream in streams:
+            options = [*OPTIONS, *(KEEPALIVE if stream.keepalive else [])]
+            channels = [
+                await stack.enter_async_context(grpc.aio.insecure_channel(target, options=options))
+                for _connection in range(stream.connections)
+            ]
+            senders.append(Sender(stream, channels))
+            ready = (channel.channel_ready() for channel in channels)
+            await asyncio.wait_for(asyncio.gather(*ready), CONNECT_SECONDS)
+        start = time.monotonic()
+        print("started", flush=True)
+        await asyncio.gather(*(sender.run(start) for sender in senders))
+    return {sender.stream.name: sender.requests for sender in senders}
+
+
+def main() -> None:
+    """Carry out a plan (a JSON list of streams) and write what became of each request."""
+    target, plan, result = sys.argv[1:]
+    streams = [Stream(**stream) for stream in json.loads(Path(plan).read_text(encoding="utf-8"))]
+    requests = asyncio.run(send(target, streams))
+    seen = {name: [asdict(request) for request in stream] for name, stream in requests.items()}
+    Path(result).write_text(json.dumps(seen), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
