@@ -29,6 +29,7 @@ from tests.tools.common import HOME, ROOT, fail, say, step
 Version = tuple[int, int]
 
 REQUIREMENTS: Final = (ROOT / "requirements.txt", ROOT / "requirements-dev.txt")
+CONSTRAINTS: Final = ROOT / "constraints.txt"
 #: The oldest Python of each series of ansible-core in requirements.txt, the newest series first.
 SERIES: Final[dict[Version, str]] = {(3, 12): "2.21", (3, 11): "2.19"}
 VERSION_PROGRAM: Final = "import sys; print(sys.version_info[0], sys.version_info[1], sys.executable)"
@@ -49,7 +50,7 @@ class Python:
     @property
     def venv(self) -> Path:
         """The environment's folder; its name changes with all that decides its content."""
-        content = b"".join(path.read_bytes() for path in REQUIREMENTS) + str(self.path).encode()
+        content = b"".join(path.read_bytes() for path in (*REQUIREMENTS, CONSTRAINTS)) + str(self.path).encode()
         return HOME / "venvs" / f"core{self.series}-{hashlib.sha256(content).hexdigest()[:12]}"
 
 
@@ -103,7 +104,14 @@ def build(python: Python) -> None:
     with step(f"Installing ansible-core {python.series} and the tools for Python {number} (about 40 s, once)"):
         if subprocess.run([python.path, "-m", "venv", python.venv], check=False).returncode != 0:
             fail(f"{python.path} cannot make a virtual environment.", "Debian: apt-get install python3-venv")
-        pip = [str(python.venv / "bin/pip"), "--disable-pip-version-check", "--quiet", "install"]
+        pip = [
+            str(python.venv / "bin/pip"),
+            "--disable-pip-version-check",
+            "--quiet",
+            "install",
+            "--constraint",
+            str(CONSTRAINTS),
+        ]
         files = [argument for path in REQUIREMENTS for argument in ("--requirement", str(path))]
         if subprocess.run([*pip, *files], check=False).returncode != 0:
             fail("pip could not install the packages: its message is above.", "Mend the network, then: make venv")
