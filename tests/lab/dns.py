@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from typing import Final
 
@@ -11,6 +12,7 @@ from tests.lab.errors import LabError
 from tests.lab.processes import POLL
 from tests.lab.settings import SOURCE
 
+_OBJECTS: Final = SOURCE / "objects" / "dns.yml"
 _DEPLOYMENT: Final = "/apis/apps/v1/namespaces/kube-system/deployments/coredns"
 _PODS: Final = "/api/v1/namespaces/kube-system/pods?labelSelector=k8s-app%3Dkube-dns"
 #: Seconds that CoreDNS itself tells clients to keep an answer, as long as it keeps none.
@@ -34,10 +36,10 @@ def apply(api: Api, *, image: str, node: str, address: str, cache: int) -> None:
         "domain": CLUSTER_DOMAIN,
         "image": image,
         "node": node,
-        "seconds": str(cache),
         "ttl": f"ttl {cache or _TTL}",
     }
-    for obj in load_objects(SOURCE / "objects" / "dns.yml", values):
+    values["fingerprint"] = hashlib.sha256(f"{_OBJECTS.read_text(encoding='utf-8')} {values}".encode()).hexdigest()[:16]
+    for obj in load_objects(_OBJECTS, values):
         api.apply(obj)
 
 
