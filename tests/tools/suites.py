@@ -75,17 +75,16 @@ def lint_checks() -> list[Check]:
     ]
 
 
-def pytest_check(folder: str, programs: Path = PROGRAMS, name: str = "", duration: str = "") -> Check:
+def pytest_check(folder: str, *options: str, programs: Path = PROGRAMS, name: str = "", duration: str = "") -> Check:
     """Return the check that runs the tests of a folder."""
-    return Check(
-        name or folder, ["pytest", folder, "--quiet", "--junitxml={report}"], duration=duration, programs=programs
-    )
+    command = ["pytest", folder, "--quiet", "--junitxml={report}", *options]
+    return Check(name or folder, command, duration=duration, programs=programs)
 
 
 def unit_checks() -> list[Check]:
     """Return the unit tests, once for each ansible-core of this machine."""
     return [
-        pytest_check("tests/unit", programs, f"tests/unit, core {series}", "about a minute")
+        pytest_check("tests/unit", programs=programs, name=f"tests/unit, core {series}", duration="about a minute")
         for series, programs in cores().items()
     ]
 
@@ -103,20 +102,35 @@ def molecule_checks() -> list[Check]:
     ]
 
 
+def faults_checks() -> list[Check]:
+    """Return the faults, each once."""
+    return [pytest_check("tests/faults", duration="about 5 minutes")]
+
+
+def soak_checks() -> list[Check]:
+    """Return the long runs and repeats of the faults."""
+    return [pytest_check("tests/faults", "-m", "soak", name="tests/faults, soak", duration="up to an hour")]
+
+
+def system_checks() -> list[Check]:
+    """Return the tests of whole commands."""
+    return [pytest_check("tests/system", duration="about 3 minutes")]
+
+
+def bench_checks() -> list[Check]:
+    """Return the measurements."""
+    return [Check("bench", ["python", "-m", "tests.bench"], duration="about 5 minutes")]
+
+
 SUITES: Final[Mapping[str, Suite]] = {
     suite.name: suite
     for suite in (
         Suite("lint", "static checks, the documentation included", lint_checks, shown=False),
         Suite("unit", "the parts, the engine against a control plane of its own", unit_checks),
         Suite("molecule", "each role alone, then the site", molecule_checks, needs_lab=True),
-        Suite(
-            "system",
-            "whole commands, as an operator types them",
-            lambda: [pytest_check("tests/system")],
-            needs_lab=True,
-        ),
-        Suite(
-            "faults", "a stream of requests while things break", lambda: [pytest_check("tests/faults")], needs_lab=True
-        ),
+        Suite("system", "whole commands, as an operator types them", system_checks, needs_lab=True),
+        Suite("faults", "a stream of requests while things break", faults_checks, needs_lab=True),
+        Suite("soak", "the same for longer, and harder", soak_checks, needs_lab=True),
+        Suite("bench", "figures as ratios", bench_checks, needs_lab=True),
     )
 }
