@@ -40,6 +40,8 @@ KEEPALIVE: Final = [
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
 ]
+#: The time that a connection may take to stand is this one, too; 20 s by default.
+QUICK_CONNECT: Final = [("grpc.min_reconnect_backoff_ms", 1000), ("grpc.initial_reconnect_backoff_ms", 100)]
 #: Seconds for all connections to stand before the first request is due.
 CONNECT_SECONDS: Final = 20.0
 
@@ -52,19 +54,17 @@ class Model:
         payload: The input that comes back.
         echo: The output that it comes back in.
         seconds: The input that says how long to take; empty where the model has none.
-        batched: Whether tensors begin with the batch.
     """
 
     payload: str
     echo: str
     seconds: str = ""
-    batched: bool = False
 
 
 #: The models of tests/lab/models that a stream can use.
 MODELS: Final = {
-    "identity": Model("INPUT", "OUTPUT", batched=True),
-    "paced": Model("INPUT", "OUTPUT", "SECONDS"),
+    "identity": Model("INPUT0", "OUTPUT0"),
+    "paced": Model("INPUT0", "OUTPUT0", "SERVICE_SECONDS"),
 }
 
 
@@ -114,12 +114,11 @@ class Sender:
         return struct.pack("<f", number) + self._filler
 
     def _request(self, payload: bytes) -> Any:
-        batch = [1] if self._model.batched else []
         request = service_pb2.ModelInferRequest(model_name=self.stream.model)
-        request.inputs.add(name=self._model.payload, datatype="FP32", shape=[*batch, self.stream.values])
+        request.inputs.add(name=self._model.payload, datatype="FP32", shape=[self.stream.values])
         request.raw_input_contents.append(payload)
         if self._model.seconds:
-            request.inputs.add(name=self._model.seconds, datatype="FP32", shape=[*batch, 1])
+            request.inputs.add(name=self._model.seconds, datatype="FP32", shape=[1])
             request.raw_input_contents.append(struct.pack("<f", self.stream.service_seconds))
         request.outputs.add(name=self._model.echo)
         return request
@@ -130,7 +129,11 @@ async def send(target: str, streams: Sequence[Stream]) -> dict[str, list[Request
     async with AsyncExitStack() as stack:
         senders = []
         for stream in streams:
-            options = [*OPTIONS, *(KEEPALIVE if stream.keepalive else [])]
+            options = [
+                *OPTIONS,
+                *(KEEPALIVE if stream.keepalive else []),
+                *(QUICK_CONNECT if stream.quick_connect else []),
+            ]
             channels = [
                 await stack.enter_async_context(grpc.aio.insecure_channel(target, options=options))
                 for _connection in range(stream.connections)

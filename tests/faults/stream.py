@@ -32,7 +32,8 @@ class Stream:
         deadline: Seconds after which a request counts as failed.
         service_seconds: How long the server is to take for each, where the model can be told.
         connections: TCP connections, used in turn.
-        keepalive: Whether idle and busy connections are probed: a ping a second, given up after another.
+        keepalive: Whether connections are probed: a ping a second, given up after another.
+        quick_connect: Whether a new connection is given up after a second, and tried again at once.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Stream:
     service_seconds: float = 0.0
     connections: int = 4
     keepalive: bool = False
+    quick_connect: bool = False
 
     @property
     def seconds(self) -> float:

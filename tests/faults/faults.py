@@ -1,0 +1,174 @@
+# Copyright (c) 2026 hep.sonic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What breaks, as data: each fault, what it takes to bring it about, and what must hold meanwhile."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from ansible_collections.hep.sonic.plugins.plugin_utils.errors import RequestError
+from tests.faults.processes import pids
+from tests.faults.site import COMPONENTS, Pod, Site
+from tests.lab.network import uplink
+
+#: The node that is drained or lost; the lab's DNS and the host's own network are on the other one.
+VICTIM: Final = "node-2"
+KEPT: Final = "node-1"
+#: Longer than any Pod may take to leave.
+LEAVE_SECONDS: Final = 150.0
+
+#: Brings a fault about while the requests flow; what follows the yield mends it after the last request.
+Injection = Callable[[Site], AbstractContextManager[None]]
+
+
+def victim_triton(site: Site) -> Pod:
+    """Return a Triton of the node whose loss is survivable: the same one for every fault."""
+    return site.serving("triton", VICTIM)[0]
+
+
+@contextmanager
+def delete_triton(site: Site) -> Iterator[None]:
+    """Delete a Triton Pod and wait until it is gone."""
+    pod = victim_triton(site)
+    site.delete(pod)
+    site.wait(lambda: site.gone(pod), LEAVE_SECONDS)
+    yield
+
+
+@contextmanager
+def kill_triton(site: Site) -> Iterator[None]:
+    """Kill a tritonserver process."""
+    (pid,) = pids(victim_triton(site).uid, "tritonserver")
+    os.kill(pid, signal.SIGKILL)
+    yield
+
+
+@contextmanager
+def stop_triton(site: Site) -> Iterator[None]:
+    """Stop a tritonserver process for ten seconds: it keeps its connections and says nothing."""
+    (pid,) = pids(victim_triton(site).uid, "tritonserver")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        time.sleep(10)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    yield
+
+
+def roll(component: str, change: Mapping[str, Any]) -> Injection:
+    """Return the injection that deploys a change and waits until the Pods of before are gone."""
+
+    @contextmanager
+    def inject(site: Site) -> Iterator[None]:
+        before = site.pods(component)
+        site.deploy({**(site.variables or {}), **change})
+        assert not {pod.uid for pod in before} & {pod.uid for pod in site.serving(component)}
+        site.wait(lambda: all(site.gone(pod) for pod in before), LEAVE_SECONDS)
+        yield
+        site.variables = None  # the next fault deploys its own
+
+    return inject
+
+
+@contextmanager
+def drain_node(site: Site) -> Iterator[None]:
+    """Drain a node as kubectl does: close it, evict every Pod, wait until they are gone."""
+    site.cordon(VICTIM, closed=True)
+    try:
+        moved = [pod for component in COMPONENTS for pod in site.serving(component, VICTIM)]
+        waiting = list(moved)
+        end = time.monotonic() + LEAVE_SECONDS
+        while waiting:
+            assert time.monotonic() < end, f"never evicted: {waiting}"
+            waiting = [pod for pod in waiting if not evicted(site, pod)]
+        site.wait(lambda: all(site.gone(pod) for pod in moved), LEAVE_SECONDS)
+        yield
+    finally:
+        site.cordon(VICTIM, closed=False)
+
+
+def evicted(site: Site, pod: Pod) -> bool:
+    """Ask for an eviction; return whether it was granted."""
+    try:
+        site.evict(pod)
+    except RequestError as error:
+        if error.status != 429:
+            raise
+        time.sleep(1)
+        return False
+    return True
+
+
+@contextmanager
+def lose_node(site: Site) -> Iterator[None]:
+    """Cut a node's only link until the cluster has replaced its Pods."""
+    link(up=False)
+    try:
+        site.wait(lambda: not site.serving("triton", VICTIM), LEAVE_SECONDS)
+        time.sleep(25)
+        yield
+    finally:
+        link(up=True)
+        site.wait(lambda: site.node_is_well(VICTIM), LEAVE_SECONDS)
+
+
+def link(*, up: bool) -> None:
+    """Connect or disconnect the node that is lost."""
+    subprocess.run(["ip", "link", "set", uplink(2), "up" if up else "down"], check=True)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A fault and what must hold while it happens.
+
+    Args:
+        title: What it is, for the table.
+        inject: Brings it about, and mends it.
+        seconds: How long requests flow: from before the fault until after its end.
+        slow_requests: Whether requests of 60 s are under way.
+        longest_ms: No request may take longer.
+        variables: What the instance is deployed with, besides its inventory.
+        spread: Whether the Envoys are on both nodes.
+    """
+
+    title: str
+    inject: Injection
+    seconds: float
+    slow_requests: bool = False
+    longest_ms: float = 20000
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    spread: bool = True
+
+
+FAULTS: Final[Mapping[str, Fault]] = {
+    "a": Fault("a Triton pod is deleted", delete_triton, 75, slow_requests=True),
+    "b": Fault("tritonserver is killed with SIGKILL", kill_triton, 25),
+    "c": Fault(
+        "Triton rolls to a new configuration",
+        roll("triton", {"triton_extra_env": [{"name": "ROLLED", "value": "yes"}]}),
+        90,
+        slow_requests=True,
+    ),
+    "d": Fault(
+        "Envoy rolls to a new configuration", roll("envoy", {"envoy_access_log": "all"}), 90, slow_requests=True
+    ),
+    "e": Fault("a Triton process is stopped for 10 s", stop_triton, 25, longest_ms=2000),
+    "f": Fault("a node is drained", drain_node, 75, slow_requests=True),
+    "g": Fault(
+        "a node with a Triton and no Envoy is lost",
+        lose_node,
+        45,
+        longest_ms=2000,
+        variables={"envoy_node_selector": {"kubernetes.io/hostname": KEPT}},
+        spread=False,
+    ),
+}

@@ -1,0 +1,194 @@
+# Copyright (c) 2026 hep.sonic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whatever single thing breaks, no request fails and none waits long for a server that is dead."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests.faults.faults import FAULTS, KEPT, VICTIM, Fault, lose_node
+from tests.faults.results import record
+from tests.faults.site import Site
+from tests.faults.stream import OK, Request, Stream, Summary
+from tests.tools.common import ROOT
+
+#: Seconds of undisturbed requests before the fault.
+LEAD_SECONDS: Final = 4.0
+RATE: Final = 100.0
+#: A client that is further behind its own schedule measures itself.
+LATE_MS: Final = 500.0
+MIB: Final = 2**20
+
+
+@dataclass(frozen=True)
+class Variant:
+    """The circumstances of a fault.
+
+    Args:
+        name: What the results call it.
+        dns_cache: Seconds for which the cluster's DNS keeps answers.
+        discovery: The site's ``sonic_discovery_seconds``.
+        tritons: Number of servers.
+        envoys: Number of Envoys.
+        tensors: Whether requests are 64 MiB large, one a second, instead of small ones.
+        variables: What the instance is deployed with, besides.
+    """
+
+    name: str
+    dns_cache: int = 30
+    discovery: int = 35
+    tritons: int = 2
+    envoys: int = 2
+    tensors: bool = False
+    variables: Mapping[str, Any] = field(default_factory=dict)
+
+    def streams(self, fault: Fault) -> list[Stream]:
+        """Return the requests that flow through a fault."""
+        if self.tensors:
+            seconds = max(fault.seconds, 60.0)
+            # the 16 MiB are numbers of four bytes
+            streams = [Stream("64 MiB, 1/s", "identity", rate=1, count=int(seconds), values=16 * MIB)]
+        else:
+            streams = [Stream("small, 100/s", "identity", rate=RATE, count=int(RATE * fault.seconds))]
+        if fault.slow_requests:
+            streams.append(Stream("60 s", "paced", rate=4, count=4, start=1, deadline=90, service_seconds=60))
+        return streams
+
+    def deployment(self, fault: Fault) -> dict[str, Any]:
+        """Return the variables to deploy the instance with."""
+        return {
+            "sonic_discovery_seconds": self.discovery,
+            "faults_tritons": self.tritons,
+            "envoy_replicas": self.envoys,
+            **fault.variables,
+        }
+
+
+COMMON: Final = Variant("2 Tritons, 2 Envoys, DNS cached 30 s")
+VARIANTS: Final = (
+    COMMON,
+    Variant("2 Tritons, 2 Envoys, DNS uncached", dns_cache=0, discovery=10),
+    Variant("3 Tritons, 3 Envoys, DNS cached 30 s", tritons=3, envoys=3),
+    Variant("2 Tritons, 2 Envoys, DNS cached 30 s, large tensors", tensors=True),
+)
+
+Seen = dict[str, list[Request]]
+
+
+@contextmanager
+def client(target: str, streams: Sequence[Stream], folder: Path) -> Iterator[Callable[[], Seen]]:
+    """Start a client, and yield what waits for its end and returns what it saw."""
+    plan, result = folder / "plan.json", folder / "result.json"
+    plan.write_text(json.dumps([asdict(stream) for stream in streams]), encoding="utf-8")
+    command = [sys.executable, "-m", "tests.faults.client", target, str(plan), str(result)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "started\n", "the client could not connect"
+
+        def finish() -> Seen:
+            assert process.wait() == 0
+            seen = json.loads(result.read_text(encoding="utf-8"))
+            return {name: [Request(**request) for request in requests] for name, requests in seen.items()}
+
+        try:
+            yield finish
+        finally:
+            process.kill()
+
+
+def prepare(site: Site, fault: Fault, variant: Variant) -> None:
+    """Deploy the instance as a fault needs it, where it is not so already, and wait until it serves."""
+    site.keep_dns(variant.dns_cache)
+    variables = variant.deployment(fault)
+    if site.variables != variables:
+        site.deploy(variables)
+    site.settle({"triton": variant.tritons, "envoy": variant.envoys}, spread=fault.spread)
+
+
+def strike(site: Site, key: str, variant: Variant, folder: Path) -> dict[str, Summary]:
+    """Let requests flow, break something, and return what became of each stream."""
+    fault = FAULTS[key]
+    prepare(site, fault, variant)
+    streams = variant.streams(fault)
+    start = time.monotonic()
+    with client(site.target, streams, folder) as finish:
+        time.sleep(LEAD_SECONDS)
+        with fault.inject(site):
+            ended = time.monotonic() - start
+            seen = finish()
+    last = max(stream.seconds for stream in streams)
+    assert ended < last, f"the fault lasted {ended:.0f} s, the requests {last:.0f} s"
+    summaries = {name: Summary.of(requests) for name, requests in seen.items()}
+    for name, summary in summaries.items():
+        print(f"({key}) {fault.title}, {variant.name}, {name}: {summary}")
+        record(key, fault.title, variant.name, name, summary)
+    return summaries
+
+
+def check(key: str, variant: Variant, summaries: Mapping[str, Summary]) -> None:
+    """Compare what happened with what is wanted: nothing."""
+    for name, summary in summaries.items():
+        assert summary.failed == 0, f"{name}: {summary}"
+        assert summary.late < LATE_MS, f"{name}: {summary}"
+    if not variant.tensors:
+        assert summaries["small, 100/s"].sent >= 2000
+        assert summaries["small, 100/s"].maximum <= FAULTS[key].longest_ms
+
+
+def cases() -> Iterator[Any]:
+    """Yield each fault once, and for the long run each three times under all circumstances."""
+    for key in FAULTS:
+        yield pytest.param(key, COMMON, id=key)
+    for variant in VARIANTS:
+        for key in FAULTS:
+            for turn in (1, 2, 3):
+                yield pytest.param(key, variant, id=f"{key}, {variant.name}, {turn}", marks=pytest.mark.soak)
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize(("key", "variant"), cases())
+def test_no_request_fails(key: str, variant: Variant, site: Site, tmp_path: Path) -> None:
+    check(key, variant, strike(site, key, variant, tmp_path))
+
+
+#: What a client can do about the loss of the Envoy it is connected to.
+CLIENTS: Final = (
+    Stream("a client as it is", "identity", rate=50, count=2500),
+    Stream("keepalive 1 s + 1 s", "identity", rate=50, count=2500, keepalive=True),
+    Stream("keepalive, and 1 s to connect", "identity", rate=50, count=2500, keepalive=True, quick_connect=True),
+)
+#: How long such a client may go on sending to an Envoy that is gone: the two seconds, and what a busy machine adds.
+NOTICED_SECONDS: Final = 3.0
+
+
+@pytest.mark.timeout(300)
+def test_of_a_lost_envoy_only_what_was_on_its_connections_fails(site: Site, tmp_path: Path) -> None:
+    title = "a node with an Envoy is lost"
+    fault = Fault(title, lose_node, 50)
+    prepare(site, fault, COMMON)
+    assert site.serving("envoy", VICTIM)
+    assert site.serving("envoy", KEPT)
+    with client(site.target, CLIENTS, tmp_path) as finish:
+        start = time.monotonic()
+        time.sleep(LEAD_SECONDS)
+        lost = time.monotonic() - start
+        with lose_node(site):
+            seen = finish()
+    for name, requests in seen.items():
+        summary = Summary.of(requests)
+        print(f"(g2) {title}, {COMMON.name}, {name}: {summary}")
+        record("g2", title, COMMON.name, name, summary)
+    failed = [request.due for request in seen[CLIENTS[-1].name] if request.outcome != OK]
+    assert all(lost - 1 < due < lost + NOTICED_SECONDS for due in failed), sorted(failed)
