@@ -7,6 +7,7 @@ import json
 import string
 from collections.abc import Mapping
 from http import HTTPStatus
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Final
 
@@ -47,15 +48,18 @@ class Api:
         """Make one request and return whatever is answered.
 
         Raises:
-            OSError: Nobody answered.
+            LabError: Nobody answered.
         """
-        return request(
-            method,
-            self.server + path,
-            body=None if body is None else json.dumps(body).encode(),
-            headers={"Accept": "application/json", "Content-Type": "application/apply-patch+yaml"},
-            tls=self._tls,
-        )
+        try:
+            return request(
+                method,
+                self.server + path,
+                body=None if body is None else json.dumps(body).encode(),
+                headers={"Accept": "application/json", "Content-Type": "application/apply-patch+yaml"},
+                tls=self._tls,
+            )
+        except (OSError, HTTPException) as error:
+            raise LabError(f"the API server at {self.server} does not answer: {error}") from error
 
     def get(self, path: str) -> Object:
         """Return the object or list at a path.

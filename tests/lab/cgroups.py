@@ -11,6 +11,9 @@ from typing import Final
 
 from tests.lab.processes import POLL, end
 
+#: Parent of all the lab's groups.
+LAB: Final = "hep-sonic"
+
 _ROOT: Final = Path("/sys/fs/cgroup")
 
 
@@ -77,7 +80,7 @@ def _hierarchies() -> list[Path]:
 
 
 def _pass_controllers_on(group: Path) -> None:
-    """cgroup v2: let the children of a group use the controllers that the group itself has."""
+    """On cgroup v2, let the children of a group use the controllers that the group itself has."""
     available = group / "cgroup.controllers"
     if available.exists() and _ROOT in {group, *group.parents} and (_ROOT / "cgroup.controllers").exists():
         for controller in available.read_text(encoding="ascii").split():

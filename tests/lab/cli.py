@@ -6,14 +6,11 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Sequence
-from typing import Final
 
-from tests.lab import programs
+from tests.lab import status
 from tests.lab.errors import LabError
-from tests.lab.lab import Lab, Status
-from tests.lab.progress import Progress, duration
-
-_MIB: Final = 2**20
+from tests.lab.lab import Lab, build
+from tests.lab.progress import Progress
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> int:
     progress = Progress()
     if options.command == "build":
-        programs.ensure(programs.PROGRAMS, progress)
+        build(options.form, progress)
         return 0
     lab = Lab(options.name, progress)
     match options.command:
@@ -41,33 +38,15 @@ def _run(options: argparse.Namespace) -> int:
         case "down":
             lab.down()
         case "status":
-            status = lab.status()
-            print(render_status(lab.name, status))
-            return 0 if status.healthy else 1
+            found = lab.status()
+            print(status.render(lab.name, found))
+            return 0 if found.healthy else 1
         case "logs":
             follow = ["--follow"] if options.follow else []
             return subprocess.call(["tail", f"--lines={options.lines}", *follow, str(lab.log(options.daemon))])
         case "kubeconfig":
             print(lab.kubeconfig)
     return 0
-
-
-def render_status(name: str, status: Status) -> str:
-    """Return what `status` prints."""
-    if status.form is None:
-        return f"there is no lab {name}"
-    lines = [
-        f"lab {name} ({status.form}), up since {duration(status.seconds)}, {status.server}",
-        f"  {'PROCESS':<24} {'PID':>8} {'SINCE':>7} {'MEMORY':>9}  STATE",
-    ]
-    for daemon in status.daemons:
-        pid = daemon.pid or "-"
-        memory = f"{daemon.memory // _MIB} MiB"
-        state = f"ILL: {daemon.trouble}" if daemon.trouble else "ok"
-        lines.append(f"  {daemon.name:<24} {pid:>8} {duration(daemon.seconds):>7} {memory:>9}  {state}")
-    total = sum(daemon.memory for daemon in status.daemons)
-    lines.append(f"  {len(status.daemons)} processes, {total // _MIB} MiB")
-    return "\n".join(lines)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -54,11 +54,10 @@ EASY: Final = Timing(grace=50, pretended_lease=40)
 
 @dataclass(frozen=True)
 class ControlPlane:
-    """The control plane of one lab.
+    """The control plane of one lab; the name of its folder is that of the kubeconfig's context.
 
     Attributes:
         directory: The lab's folder.
-        name: The lab's name; also that of the kubeconfig's context.
         address: IP address it listens on.
         ports: Port of each of `PORT_ROLES`.
         timing: How soon a silent node is lost.
@@ -66,7 +65,6 @@ class ControlPlane:
     """
 
     directory: Path
-    name: str
     address: str
     ports: dict[str, int]
     timing: Timing
@@ -137,7 +135,7 @@ class ControlPlane:
     def issue_kubeconfig(self, name: str, user: str, groups: list[str] | None = None) -> str:
         """Return the kubeconfig of a user, whose certificate is made if it is not there yet."""
         pair = Authority(self.pki, "ca").issue(name, user, groups=groups or [])
-        return kubeconfig(name=self.name, server=self.server, authority=self.authority, user=pair)
+        return kubeconfig(name=self.directory.name, server=self.server, authority=self.authority, user=pair)
 
     def write_kubeconfig(self, name: str, user: str, groups: list[str] | None = None) -> None:
         """Write a component's kubeconfig where `config_of` says."""
@@ -214,7 +212,8 @@ class ControlPlane:
         if not self.has_nodes:
             # There are no pods that could reach this address, and Kubernetes refuses a loopback endpoint.
             flags.append("--endpoint-reconciler-type=none")
-        return Daemon("kube-apiserver", (str(programs.path("kube-apiserver")), *flags), self._probe("kube-apiserver", "/readyz?verbose"))
+        program = str(programs.path("kube-apiserver"))
+        return Daemon("kube-apiserver", (program, *flags), self._probe("kube-apiserver", "/readyz?verbose"))
 
     def controllers(self) -> list[Daemon]:
         """Return what acts on what the API server holds."""

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from typing import Final
 
-from tests.lab.api import Api, load_objects
+from tests.lab.api import Api, Object, load_objects
 from tests.lab.control import CLUSTER_DOMAIN
-from tests.lab.errors import LabError
-from tests.lab.processes import POLL
 from tests.lab.settings import SOURCE
 
 _OBJECTS: Final = SOURCE / "objects" / "dns.yml"
@@ -43,20 +40,8 @@ def apply(api: Api, *, image: str, node: str, address: str, cache: int) -> None:
         api.apply(obj)
 
 
-def wait_effective(api: Api, seconds: float = 120.0) -> None:
-    """Wait until the only CoreDNS that answers is the one that was applied last.
-
-    Raises:
-        LabError: It did not happen in time.
-    """
-    deadline = time.monotonic() + seconds
-    while trouble := _trouble(api):
-        if time.monotonic() > deadline:
-            raise LabError(f"the cluster's DNS is not ready after {seconds:.0f} s: {trouble}")
-        time.sleep(POLL)
-
-
-def _trouble(api: Api) -> str:
+def trouble(api: Api) -> str:
+    """Return why the DNS that was applied last is not the only one that answers; an empty string if it is."""
     deployment = api.get(_DEPLOYMENT)
     status = deployment.get("status", {})
     if status.get("observedGeneration") != deployment["metadata"]["generation"]:
@@ -67,7 +52,7 @@ def _trouble(api: Api) -> str:
     return ""
 
 
-def _describe(pod: dict) -> str:
+def _describe(pod: Object) -> str:
     waiting = [
         f"{state['reason']} {state.get('message', '')}".strip()
         for container in pod["status"].get("containerStatuses", [])

@@ -100,7 +100,7 @@ def probe(url: str, tls: ssl.SSLContext | None = None) -> Callable[[], str]:
         try:
             answer = request("GET", url, tls=tls, timeout=2.0)
         except (OSError, http.client.HTTPException) as error:
-            return f"{url}: {error or type(error).__name__}"
+            return f"{url}: {str(error) or type(error).__name__}"
         if answer.status != http.HTTPStatus.OK:
             lines = answer.text.strip().splitlines()
             # /readyz lists its checks, the failed ones marked

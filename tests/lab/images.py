@@ -1,7 +1,7 @@
 """The images that the lab's pods are made of.
 
 Each stands for a published one and carries no more tools than it, so that nothing works in the lab that would fail
-elsewhere: Envoy's has no curl and, like the distroless one, no shell; Python's has its standard library and nothing else.
+elsewhere: Envoy's has no curl and, like the distroless one, no shell; Python's has its standard library only.
 """
 
 from __future__ import annotations
@@ -107,9 +107,7 @@ def _triton(work: Path) -> tuple[list[Path], Config]:
         layer.link(
             f"/opt/tritonserver/backends/python/{stub}", f"{tree}/python_backend_stubs/{versions().python}/{stub}"
         )
-    config = Config(
-        command=["/bin/bash"], path=f"/opt/tritonserver/bin:{Config.path}", directory="/opt/tritonserver"
-    )
+    config = Config(command=["/bin/bash"], path=f"/opt/tritonserver/bin:{Config.path}", directory="/opt/tritonserver")
     return [root, layer.file], config
 
 
@@ -154,7 +152,7 @@ def _inputs(name: str) -> str:
     digest = hashlib.sha256(f"{name} {versions()}".encode())
     files = [SOURCE / "images.py", SOURCE / "oci.py", *sorted((SOURCE / "ingredients").iterdir())]
     if name == "coredns":
-        files.append(programs.path("coredns"))
+        digest.update(programs.inputs("coredns").encode())
     for file in files:
         digest.update(file.read_bytes())
     return digest.hexdigest()

@@ -1,80 +1,39 @@
-"""A lab as a whole: what `up`, `down` and `status` do, in their order."""
+"""A lab as a whole: what `up` and `down` do, in their order."""
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import pwd
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
 
-from tests.lab import cgroups, dns, images, machine, network, ports, programs
-from tests.lab.api import Api, Object, load_objects
-from tests.lab.control import EASY, FIXED_PORTS, PORT_ROLES, QUICK, ControlPlane
+from tests.lab import dns, images, machine, network, ports, programs
+from tests.lab.api import Api, load_objects
+from tests.lab.control import FIXED_PORTS, PORT_ROLES, ControlPlane
 from tests.lab.errors import LabError
-from tests.lab.node import CGROUP, DNS, PORTS, REGISTRY, Node, registry
-from tests.lab.processes import POLL, Daemon, Processes
+from tests.lab.lock import exclusive
+from tests.lab.node import DNS, REGISTRY, Node, registry
+from tests.lab.parts import Parts
+from tests.lab.processes import POLL, Processes
 from tests.lab.progress import Progress, duration
 from tests.lab.settings import SOURCE, home
 from tests.lab.state import Form, State, boot_id
+from tests.lab.status import Status, look
 
 _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
-_LOOPBACK: Final = "127.0.0.1"
 
 #: What each form needs, in the order in which it is needed first.
 _CONTROL_PROGRAMS: Final = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok")
 _NODE_PROGRAMS: Final = (*_CONTROL_PROGRAMS[:-1], "kubelet", "kube-proxy", "coredns", "kwok", "kubectl")
 #: Images that need no program of ours.
 _EARLY_IMAGES: Final = ("pause", "envoy", "triton", "python")
-
-
-@dataclass(frozen=True)
-class DaemonStatus:
-    """What `status` shows of one daemon.
-
-    Attributes:
-        name: Its name.
-        pid: Its process; None if it does not run.
-        seconds: How long it has been running.
-        memory: Resident memory in bytes.
-        trouble: What is wrong; empty if nothing is.
-    """
-
-    name: str
-    pid: int | None
-    seconds: float
-    memory: int
-    trouble: str
-
-
-@dataclass(frozen=True)
-class Status:
-    """What `status` shows.
-
-    Attributes:
-        form: Form of the lab; None if there is no lab of this name.
-        server: URL of its API server.
-        seconds: How long it has existed.
-        daemons: All its daemons.
-    """
-
-    form: Form | None
-    server: str = ""
-    seconds: float = 0.0
-    daemons: tuple[DaemonStatus, ...] = ()
-
-    @property
-    def healthy(self) -> bool:
-        """Whether there is a lab and nothing in it is ill."""
-        return self.form is not None and not any(daemon.trouble for daemon in self.daemons)
 
 
 class Lab:
@@ -109,27 +68,34 @@ class Lab:
 
         Args:
             form: `control` or `node`; None for what it is, `control` if there is none.
-            nodes: Number of real nodes; None for as many as there are.
-            dns_cache: Seconds for which its DNS keeps answers; None for what it is.
+            nodes: Number of real nodes; None for as many as there are, 1 if there is no lab.
+            dns_cache: Seconds for which its DNS keeps answers, 0 for none; None for what it is.
 
         Raises:
             LabError: It cannot be started; the message says why.
         """
+        self._refuse_strangers()
         with self._exclusive():
             state = self._settle(form, nodes, dns_cache)
-            control = self._control(state)
+            parts = Parts.of(self.directory, state)
             if state.form == "node":
-                self._up_node(control, state)
+                build("node", self._progress)
+                self._start_nodes(parts, state)
             else:
-                programs.ensure(_CONTROL_PROGRAMS, self._progress)
-                self._start_control(control, state)
-        self._progress.say(f"lab {self.name} is up: {control.kubeconfig}")
+                build("control", self._progress)
+                self._start_control(parts)
+        self._progress.say(f"lab {self.name} is up: {self.kubeconfig}")
 
     def down(self) -> None:
-        """Stop the lab and remove everything it left; its logs, too."""
+        """Stop the lab and remove everything it left; its logs, too.
+
+        Raises:
+            LabError: It belongs to another user.
+        """
         if not self.directory.exists():
             self._progress.say(f"there is no lab {self.name}")
             return
+        self._refuse_strangers()
         with self._exclusive():
             self._purge()
         self._progress.say(f"lab {self.name} is gone")
@@ -138,21 +104,11 @@ class Lab:
         """Look at everything that belongs to the lab."""
         state = State.load(self.directory)
         if state is None:
-            return Status(form=None)
-        control = self._control(state)
-        running = self._processes.daemons()
-        found = []
-        for daemon in self._daemons(control, state):
-            process = running.get(daemon.name)
-            if process is None:
-                found.append(DaemonStatus(daemon.name, None, 0.0, 0, "does not run"))
-            else:
-                age = time.time() - process.started
-                found.append(DaemonStatus(daemon.name, process.pid, age, process.memory, daemon.probe()))
-        return Status(state.form, control.server, time.time() - state.created, tuple(found))
+            return Status(state=None)
+        return look(Parts.of(self.directory, state), state, self._processes)
 
     def log(self, daemon: str) -> Path:
-        """Return a daemon's log.
+        """Return the log of a daemon.
 
         Raises:
             LabError: There is none.
@@ -164,116 +120,55 @@ class Lab:
         return path
 
     def _settle(self, form: Form | None, nodes: int | None, dns_cache: int | None) -> State:
-        """Return the state to bring about: what is there, changed by what is asked for."""
+        """Return the state to bring about: what is there, changed by what is asked for; and clear the way for it."""
         present = State.load(self.directory)
-        if present and present.boot != boot_id():
-            self._progress.say("the machine was restarted since: beginning anew")
-            form, nodes = form or present.form, nodes or present.nodes
-            dns_cache = present.dns_cache if dns_cache is None else dns_cache
-            present = None
         if present and form and form != present.form:
             raise LabError(
                 f"lab {self.name} has the form {present.form}",
                 f"Remove it with `python -m tests.lab down --name {self.name}`, or choose another name.",
             )
         form = form or (present.form if present else "control")
+        if form == "control" and nodes:
+            raise LabError(
+                "the form `control` has no real nodes",
+                "Leave --nodes out and create pretended ones (docs/lab.md), or use `--form node`.",
+            )
         if form == "node":
             machine.refuse_unless_root()
             machine.refuse_missing_programs()
             machine.claim(self.directory)
-        if present is None:
-            self._purge()
-            if form == "node":
-                self._clean_machine()
-            state = State(form, self._choose_ports(form), nodes or 1, dns_cache or 0)
-            self.directory.mkdir(mode=0o700)
-            if form == "node":
-                network.refuse_overlap()
-                state.sysctls = network.settings()
-        else:
-            state = present
-            state.nodes = nodes or present.nodes
-            state.dns_cache = present.dns_cache if dns_cache is None else dns_cache
-        state.save(self.directory)
-        return state
-
-    def _clean_machine(self) -> None:
-        """Remove what a lab left whose folder is gone; the machine's fixed addresses are ours."""
-        cgroups.kill(CGROUP)
-        cgroups.remove(CGROUP)
-        network.remove()
+        if nodes is None:
+            nodes = present.nodes if present else int(form == "node")
+        if dns_cache is None:
+            dns_cache = present.dns_cache if present else 0
+        if present and present.boot == boot_id():
+            present.nodes, present.dns_cache = nodes, dns_cache
+            present.save(self.directory)
+            return present
+        if present:
+            self._progress.say("the machine was restarted since: beginning anew")
+        self._purge()
+        fresh = State(form, self._choose_ports(form), nodes, dns_cache)
+        if form == "node":
+            machine.clean()
+            network.load_modules()
+            network.refuse_overlap()
+            fresh.sysctls = network.settings()
+        self.directory.mkdir(mode=0o700, parents=True)
+        fresh.save(self.directory)
+        return fresh
 
     def _choose_ports(self, form: Form) -> dict[str, int]:
         if form == "node":
             return dict(FIXED_PORTS)
         others = [State.load(directory) for directory in self.directory.parent.iterdir() if directory.is_dir()]
         promised = {port for state in others if state for port in state.ports.values()}
-        return ports.choose(self.name, PORT_ROLES, _LOOPBACK, promised)
+        return ports.choose(self.name, PORT_ROLES, "127.0.0.1", promised)
 
-    def _control(self, state: State) -> ControlPlane:
-        real = state.form == "node"
-        return ControlPlane(
-            directory=self.directory,
-            name=self.name,
-            address=network.ADDRESS if real else _LOOPBACK,
-            ports=state.ports,
-            timing=QUICK if real else EASY,
-            has_nodes=real,
-        )
-
-    def _nodes(self, control: ControlPlane, state: State) -> list[Node]:
-        if state.form != "node":
-            return []
-        return [Node(index, control) for index in range(1, state.nodes + 1)]
-
-    def _daemons(self, control: ControlPlane, state: State) -> list[Daemon]:
-        """Return everything that runs when all is well."""
-        nodes = self._nodes(control, state)
-        daemons = [control.etcd(), control.apiserver(), *control.controllers(), control.kwok()]
-        if nodes:
-            daemons.append(registry(control))
-        for node in nodes:
-            daemons += [node.containerd(), *node.agents()]
-        return daemons
-
-    def _up_node(self, control: ControlPlane, state: State) -> None:
-        with ThreadPoolExecutor(1) as background:
-            # images need the network and the disk, programs the processor: the two do not slow each other down
-            pulling = background.submit(images.ensure, _EARLY_IMAGES, self._progress)
-            programs.ensure(_NODE_PROGRAMS, self._progress)
-            pulling.result()
-        images.ensure(images.IMAGES, self._progress)
-
-        nodes = self._nodes(control, state)
-        network.ensure()
-        self._refuse_taken_ports(state)
-        pull = registry(control)
-        self._processes.ensure([pull])
-        self._processes.wait_ready([pull])
-        references = self._push_images()
-        control.prepare()
-        for node in nodes:
-            node.prepare(references["pause"])
-        containerds = [node.containerd() for node in nodes]
-        self._processes.ensure(containerds)
-        self._start_control(control, state)
-        self._processes.wait_ready(containerds)
-        agents = [agent for node in nodes for agent in node.agents()]
-        started = self._processes.ensure(agents)
-        api = control.api()
-        dns.apply(api, image=references["coredns"], node=nodes[0].name, address=DNS, cache=state.dns_cache)
-        self._copy_models()
-        self._processes.wait_ready(agents)
-        self._remove_surplus_nodes(control, state)
-        self._wait_nodes(api, nodes)
-        if started:
-            self._progress.say(f"ready: {', '.join(node.name for node in nodes)}")
-        dns.wait_effective(api)
-        keeps = f"keeps answers {state.dns_cache} s" if state.dns_cache else "keeps nothing"
-        self._progress.say(f"the cluster's DNS answers and {keeps}")
-
-    def _start_control(self, control: ControlPlane, state: State) -> None:
-        self._refuse_taken_ports(state)
+    def _start_control(self, parts: Parts) -> None:
+        """Start or repair the control plane."""
+        control = parts.control
+        self._refuse_taken_ports(parts)
         control.prepare()
         base = [control.etcd(), control.apiserver()]
         started = self._processes.ensure(base)
@@ -289,10 +184,39 @@ class Lab:
         rest = [*control.controllers(), control.kwok()]
         started += self._processes.ensure(rest)
         self._processes.wait_ready(rest)
-        # pods are refused until their namespace has its service account
-        _wait(lambda: api.has("/api/v1/namespaces/default/serviceaccounts/default"), "the first service account")
+        _wait(lambda: _can_have_pods(api), "the first service account")
         if started:
             self._progress.say(f"started {', '.join(started)}")
+
+    def _start_nodes(self, parts: Parts, state: State) -> None:
+        """Start or repair the control plane, the registry, the nodes and the DNS."""
+        control, nodes = parts.control, parts.nodes
+        network.ensure()
+        self._refuse_taken_ports(parts)
+        store = registry(control)
+        self._processes.ensure([store])
+        self._processes.wait_ready([store])
+        references = self._push_images()
+        self._copy_models()
+        for node in nodes:
+            node.prepare(references["pause"])
+        # containerd starts while etcd and the API server do
+        containerds = [node.containerd() for node in nodes]
+        self._processes.ensure(containerds)
+        self._start_control(parts)
+        self._processes.wait_ready(containerds)
+        agents = [agent for node in nodes for agent in node.agents()]
+        started = self._processes.ensure(agents)
+        api = control.api()
+        dns.apply(api, image=references["coredns"], node=nodes[0].name, address=DNS, cache=state.dns_cache)
+        self._remove_surplus_nodes(control, api, state.nodes)
+        self._processes.wait_ready(agents)
+        for node in nodes:
+            _wait_well(lambda node=node: node.trouble(api), node.name)  # type: ignore[misc]
+        if started:
+            self._progress.say(f"ready: {', '.join(node.name for node in nodes)}")
+        _wait_well(lambda: dns.trouble(api), "the cluster's DNS")
+        self._progress.say(f"the cluster's DNS answers and keeps answers {state.dns_cache} s")
 
     def _push_images(self) -> dict[str, str]:
         """Bring all images into the registry and return the references by which pods use them."""
@@ -307,25 +231,18 @@ class Lab:
     def _copy_models(self) -> None:
         """Put the models where pods mount them; a folder that is mounted stays the same folder."""
         target = self.directory / "models"
-        shutil.copytree(
-            SOURCE / "models", target, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", "*.md")
-        )
+        shutil.copytree(SOURCE / "models", target, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
         for path in [target, *target.rglob("*")]:
             # whatever the umask: the server's user has to read them
             path.chmod(0o755 if path.is_dir() else 0o644)
 
-    def _wait_nodes(self, api: Api, nodes: list[Node]) -> None:
-        for node in nodes:
-            path = f"/api/v1/nodes/{node.name}"
-            _wait(lambda path=path: api.has(path) and _is_ready(api.get(path)), f"{node.name} to be ready")
-
-    def _remove_surplus_nodes(self, control: ControlPlane, state: State) -> None:
+    def _remove_surplus_nodes(self, control: ControlPlane, api: Api, wanted: int) -> None:
         """Remove the real nodes of an earlier `up` that asked for more."""
-        for index in sorted(_node_indices(self.directory)):
-            if index > state.nodes:
+        for index in _node_indices(self.directory):
+            if index > wanted:
                 node = Node(index, control)
                 node.remove(self._processes)
-                control.api().delete(f"/api/v1/nodes/{node.name}")
+                api.delete(f"/api/v1/nodes/{node.name}")
                 self._progress.say(f"{node.name} is gone")
 
     def _refuse_strangers(self) -> None:
@@ -337,63 +254,82 @@ class Lab:
                 f"Choose another name, or let {owner} run `python -m tests.lab down --name {self.name}`.",
             )
 
-    def _refuse_taken_ports(self, state: State) -> None:
+    def _refuse_taken_ports(self, parts: Parts) -> None:
         running = self._processes.daemons()
-        address = network.ADDRESS if state.form == "node" else _LOOPBACK
-        wanted = dict(state.ports)
-        if state.form == "node":
-            wanted |= {f"node-1/{role}": port for role, port in PORTS.items()} | {"registry": 5000}
-        for role, port in wanted.items():
-            if role not in running and ports.is_taken(address, port):
+        for daemon, port in parts.ports().items():
+            if daemon not in running and ports.is_taken(parts.control.address, port):
                 raise LabError(
-                    f"port {port}, which {role} of lab {self.name} needs, is taken by {ports.holder(port)}",
-                    "Stop that process, or `down` this lab and start it again with other ports.",
+                    f"port {port}, which {daemon} of lab {self.name} needs, is taken by {ports.holder(port)}",
+                    "Stop that process first."
+                    if parts.nodes
+                    else f"Stop that process, or let the lab choose other ports: `python -m tests.lab down --name "
+                    f"{self.name}`, then `up`.",
                 )
 
     def _purge(self) -> None:
         """End every process of the lab and remove all it left, whatever state it is in."""
         state = State.load(self.directory)
-        if os.geteuid() == 0:
-            control = self._control(state or State("node", dict(FIXED_PORTS), 1, 0))
-            indices = _node_indices(self.directory)
+        indices = _node_indices(self.directory)
+        if indices:
+            control = Parts.of(self.directory, state or State("node", dict(FIXED_PORTS), 1, 0)).control
             for index in indices:
                 Node(index, control).remove(self._processes)
-            if indices:
-                network.remove()
+            network.remove()
         # nothing is worth a clean exit: the data is about to be removed
         self._processes.stop({process.name for process in self._processes.all()}, grace=0)
-        if state:
+        if state and state.boot == boot_id():
             network.restore(state.sysctls)
         if self.directory.exists():
             shutil.rmtree(self.directory)
         machine.release(self.directory)
 
-    @contextmanager
-    def _exclusive(self) -> Iterator[None]:
-        """Let one command at a time change the lab, and only its owner's."""
-        self._refuse_strangers()
-        self.directory.parent.mkdir(parents=True, exist_ok=True)
-        with (self.directory.parent / f".{self.name}.lock").open("w") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise LabError(f"another command is changing lab {self.name}", "Wait until it is done.") from error
-            yield
+    def _exclusive(self) -> AbstractContextManager[None]:
+        """Let one command at a time change the lab."""
+        lock = self.directory.parent / f".{self.name}.lock"
+        return exclusive(lock, f"another command is changing lab {self.name}", self._progress)
+
+
+def build(form: Form, progress: Progress) -> None:
+    """Build what a form needs and is not there yet.
+
+    Raises:
+        LabError: Something to build with is missing, or a build failed.
+    """
+    if form == "control":
+        programs.ensure(_CONTROL_PROGRAMS, progress)
+        return
+    machine.refuse_unless_root()
+    machine.refuse_missing_programs()
+    with ThreadPoolExecutor(1) as background:
+        # images need the network and the disk, programs the processor: the two hardly slow each other down
+        early = background.submit(images.ensure, _EARLY_IMAGES, progress)
+        programs.ensure(_NODE_PROGRAMS, progress)
+        early.result()
+    images.ensure(images.IMAGES, progress)
 
 
 def _node_indices(directory: Path) -> list[int]:
     """Return the numbers of the real nodes that a lab has, or had when it was interrupted."""
-    return [int(entry.name.removeprefix("node-")) for entry in (directory / "nodes").glob("node-*")]
+    return sorted(int(entry.name.removeprefix("node-")) for entry in (directory / "nodes").glob("node-*"))
 
 
-def _is_ready(node: Object) -> bool:
-    conditions = node.get("status", {}).get("conditions", [])
-    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
+def _can_have_pods(api: Api) -> bool:
+    """Return whether the default namespace has its service account, without which it refuses pods."""
+    return api.has("/api/v1/namespaces/default/serviceaccounts/default")
 
 
-def _wait(done: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
+def _wait(done: Callable[[], bool], what: str) -> None:
+    _wait_well(lambda: "" if done() else "not yet", what)
+
+
+def _wait_well(trouble: Callable[[], str], what: str, seconds: float = 120.0) -> None:
+    """Wait until nothing is wrong with something.
+
+    Raises:
+        LabError: Something still is, after so many seconds.
+    """
     deadline = time.monotonic() + seconds
-    while not done():
+    while text := trouble():
         if time.monotonic() > deadline:
-            raise LabError(f"waited {duration(seconds)} for {what} in vain")
+            raise LabError(f"{what} is not ready after {duration(seconds)}: {text}")
         time.sleep(POLL)

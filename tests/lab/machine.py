@@ -9,7 +9,9 @@ import shutil
 from pathlib import Path
 from typing import Final
 
+from tests.lab import cgroups, network
 from tests.lab.errors import LabError
+from tests.lab.processes import Processes
 
 #: Programs that the form `node` uses, and the Debian packages that have them.
 _PACKAGES: Final = {
@@ -55,7 +57,7 @@ def refuse_missing_programs() -> None:
 
 
 def claim(directory: Path) -> None:
-    """Take the machine's fixed addresses for a lab.
+    """Take the machine's fixed addresses for a lab, from one that is gone if need be.
 
     Args:
         directory: The lab's folder.
@@ -63,23 +65,38 @@ def claim(directory: Path) -> None:
     Raises:
         LabError: Another lab has them.
     """
-    try:
-        present = json.loads(_CLAIM.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        present = {}
-    other = present.get("directory", str(directory))
-    # a folder that is gone, or has no lab any more, claims nothing
-    if other != str(directory) and (Path(other) / "lab.json").exists():
-        user = pwd.getpwuid(present["user"]).pw_name
-        raise LabError(
-            f"a machine has room for one lab of the form `node`, and {other} of user {user} is there",
-            f"Stop it first: `HEP_SONIC_HOME={Path(other).parent.parent} python -m tests.lab down "
-            f"--name {Path(other).name}` as {user}.",
-        )
+    other, user = _claimant()
+    if other and other != directory:
+        if (other / "lab.json").exists():
+            name = pwd.getpwuid(user).pw_name
+            raise LabError(
+                f"a machine has room for one lab of the form `node`, and {other} of user {name} is there",
+                f"Stop it first: `HEP_SONIC_HOME={other.parent.parent} python -m tests.lab down --name {other.name}` "
+                f"as {name}.",
+            )
+        # somebody removed the folder of a lab that ran
+        processes = Processes(other)
+        processes.stop({process.name for process in processes.all()}, grace=0)
     _CLAIM.write_text(json.dumps({"directory": str(directory), "user": os.geteuid()}), encoding="utf-8")
 
 
 def release(directory: Path) -> None:
-    """Give the machine's fixed addresses up."""
-    if _CLAIM.exists() and json.loads(_CLAIM.read_text(encoding="utf-8"))["directory"] == str(directory):
+    """Give the machine's fixed addresses up, if this lab has them."""
+    if _claimant()[0] == directory:
         _CLAIM.unlink()
+
+
+def clean() -> None:
+    """Remove what a lab left that could not clean up after itself; the claim must be ours."""
+    cgroups.kill(cgroups.LAB)
+    cgroups.remove(cgroups.LAB)
+    network.remove()
+
+
+def _claimant() -> tuple[Path | None, int]:
+    """Return the folder of the lab that has the fixed addresses, and its user."""
+    try:
+        content = json.loads(_CLAIM.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None, 0
+    return Path(content["directory"]), content["user"]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -59,7 +60,7 @@ class Namespaces:
                 script.append(f"mount -t tmpfs -o mode=755 tmpfs {target}")
             else:
                 source.mkdir(parents=True, exist_ok=True)
-                script.append(f"mount --bind '{source}' {target}")
+                script.append(f"mount --bind {shlex.quote(str(source))} {target}")
         # pods that ask for mount propagation need it inside; `slave` keeps the host out of it
         script.append("mount --make-rshared /")
         for file in self._files():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import ipaddress
 import json
 from pathlib import Path
@@ -29,6 +28,8 @@ _NEEDED: Final = {
     # The answer of a pod to another one on the same bridge has to pass kube-proxy's rules.
     "net.bridge.bridge-nf-call-iptables": "1",
 }
+#: Parts of the kernel that may be modules, each with what is there once it is loaded.
+_MODULES: Final = {"br_netfilter": "/proc/sys/net/bridge", "nf_conntrack": "/proc/sys/net/netfilter"}
 #: Kernel settings that the kubelet changes.
 _CHANGED: Final = ("vm.overcommit_memory", "kernel.panic", "kernel.panic_on_oops")
 
@@ -46,6 +47,13 @@ def node_address(index: int) -> str:
 def uplink(index: int) -> str:
     """Return the host's end of a further node's only link: `ip link set … down` loses the node."""
     return f"{UPLINKS}{index}"
+
+
+def load_modules() -> None:
+    """Load the parts of the kernel that the lab needs, where they are modules."""
+    for module, sign in _MODULES.items():
+        if not Path(sign).exists():
+            run(["modprobe", module])
 
 
 def settings() -> dict[str, str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.lab import cgroups, network, programs
+from tests.lab.api import Api
 from tests.lab.control import CLUSTER_DOMAIN, ControlPlane
 from tests.lab.http import client_tls, probe
 from tests.lab.namespaces import Namespaces
@@ -21,9 +22,8 @@ from tests.lab.shell import run, succeeds
 
 #: Address of the cluster's DNS.
 DNS: Final = "10.96.0.10"
-REGISTRY: Final = f"{network.ADDRESS}:5000"
-#: Parent of the nodes' control groups.
-CGROUP: Final = "hep-sonic"
+REGISTRY_PORT: Final = 5000
+REGISTRY: Final = f"{network.ADDRESS}:{REGISTRY_PORT}"
 #: Label of real nodes, for what must not run on pretended ones.
 REAL: Final = "lab/real=true"
 #: Ports that every node listens on.
@@ -67,7 +67,7 @@ class Node:
     @property
     def cgroup(self) -> str:
         """Parent of its pods' control groups."""
-        return f"{CGROUP}/{self.name}"
+        return f"{cgroups.LAB}/{self.name}"
 
     @property
     def namespaces(self) -> Namespaces:
@@ -168,6 +168,17 @@ class Node:
                 enter=self.namespaces.enter,
             ),
         ]
+
+    def trouble(self, api: Api) -> str:
+        """Return why the cluster cannot use the node; an empty string if it can."""
+        path = f"/api/v1/nodes/{self.name}"
+        if not api.has(path):
+            return "the cluster does not know it"
+        conditions = api.get(path)["status"].get("conditions", [])
+        ready = next((condition for condition in conditions if condition["type"] == "Ready"), None)
+        if ready is None:
+            return "it has not reported yet"
+        return "" if ready["status"] == "True" else f"{ready['reason']}: {ready['message']}"
 
     def remove(self, processes: Processes) -> None:
         """Stop the node and remove all it left on the machine, at once and whatever state it is in.

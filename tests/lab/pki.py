@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-_VALID: Final = datetime.timedelta(days=365)
+_VALID: Final = dt.timedelta(days=365)
 #: Certificates begin in the past, for clocks that are set back.
-_SKEW: Final = datetime.timedelta(minutes=5)
+_SKEW: Final = dt.timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,7 @@ class Authority:
             )
             _write(self.files, self._certificate, self._key)
 
-    def issue(
-        self, name: str, common_name: str, *, groups: Iterable[str] = (), addresses: Iterable[str] = ()
-    ) -> Pair:
+    def issue(self, name: str, common_name: str, *, groups: Iterable[str] = (), addresses: Iterable[str] = ()) -> Pair:
         """Return a certificate for a client, or for a server if it has addresses; made when it is first needed.
 
         Args:
@@ -108,15 +106,13 @@ def signing_key(directory: Path, name: str) -> tuple[Path, Path]:
         key = ec.generate_private_key(ec.SECP256R1())
         _write_private(private, key)
         public.write_bytes(
-            key.public_key().public_bytes(
-                serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-            )
+            key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
         )
     return private, public
 
 
 def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -165,7 +161,5 @@ def _write_private(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch(mode=0o600)
     path.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )

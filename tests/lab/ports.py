@@ -59,8 +59,8 @@ def holder(port: int) -> str:
         if not entry.name.isdigit():
             continue
         with contextlib.suppress(OSError):
-            for descriptor in os.scandir(f"/proc/{entry.name}/fd"):
-                if os.readlink(descriptor.path) in sockets:
+            for descriptor in Path(f"/proc/{entry.name}/fd").iterdir():
+                if str(descriptor.readlink()) in sockets:
                     command = Path(f"/proc/{entry.name}/comm").read_text(encoding="utf-8").strip()
                     return f"{command} (pid {entry.name})"
     return "a process of another user"

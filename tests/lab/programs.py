@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import re
 import shutil
 import sys
-import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from tests.lab.errors import LabError
+from tests.lab.lock import exclusive
 from tests.lab.progress import Progress
 from tests.lab.settings import SOURCE, home, versions
 from tests.lab.shell import run
@@ -95,28 +93,29 @@ def ensure(names: Iterable[str], progress: Progress) -> None:
     if not stale:
         return
     go = _find_go()
-    with _exclusive(progress):
+    with exclusive(home() / "bin" / ".lock", "another process is building", progress):
         for program in stale:
             if not _is_current(program):
                 with progress.step(f"building {program.name}"):
                     _build(go, program)
 
 
-def _is_current(program: Program) -> bool:
-    stamp = _stamp(program)
-    return path(program.name).exists() and stamp.exists() and stamp.read_text(encoding="ascii") == _inputs(program)
-
-
-def _stamp(program: Program) -> Path:
-    return home() / "bin" / f".{program.name}.inputs"
-
-
-def _inputs(program: Program) -> str:
-    """Return a checksum of all that decides what a build makes."""
+def inputs(name: str) -> str:
+    """Return a checksum of all that decides what a build of the program makes."""
+    program = PROGRAMS[name]
     digest = hashlib.sha256(repr(program).encode())
     for file in sorted((SOURCE / "go" / program.module).iterdir()):
         digest.update(file.name.encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()
+
+
+def _is_current(program: Program) -> bool:
+    stamp = _stamp(program)
+    return path(program.name).exists() and stamp.exists() and stamp.read_text(encoding="ascii") == inputs(program.name)
+
+
+def _stamp(program: Program) -> Path:
+    return home() / "bin" / f".{program.name}.inputs"
 
 
 def _build(go: Path, program: Program) -> None:
@@ -126,8 +125,8 @@ def _build(go: Path, program: Program) -> None:
     stamp.unlink(missing_ok=True)
     environment = os.environ | {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -buildvcs=false", "GOTOOLCHAIN": "local"}
     # nice: a build of minutes must not make the machine unusable, nor starve a lab that runs meanwhile
-    command = ["nice", go, "build", "-trimpath", "-ldflags", f"-s -w {program.values}".rstrip(), "-o", fresh]
-    run([*command, program.package], directory=source, environment=environment)
+    build = ("nice", go, "build", "-trimpath", "-ldflags", f"-s -w {program.values}".rstrip())
+    run([*build, "-o", fresh, program.package], directory=source, environment=environment)
     for file in program.extracts:
         module = program.package.partition("/cmd/")[0]
         root = run([go, "list", "-m", "-f", "{{.Dir}}", module], directory=source, environment=environment).strip()
@@ -137,7 +136,7 @@ def _build(go: Path, program: Program) -> None:
         shutil.copyfile(Path(root) / file, copy)
     # replaced in one step: a lab that runs keeps the old file, and nobody ever sees half of the new one
     fresh.replace(binary)
-    stamp.write_text(_inputs(program), encoding="ascii")
+    stamp.write_text(inputs(program.name), encoding="ascii")
 
 
 def _find_go() -> Path:
@@ -152,19 +151,3 @@ def _find_go() -> Path:
     if not match or (int(match[1]), int(match[2])) < tuple(int(part) for part in minimum.split(".")):
         raise LabError(f"{found} is too old: {text.strip()}", remedy)
     return Path(found)
-
-
-@contextmanager
-def _exclusive(progress: Progress) -> Iterator[None]:
-    """Let one process build at a time."""
-    lock = home() / "bin" / ".lock"
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    began = time.monotonic()
-    with lock.open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            progress.say("another process is building: waiting for it")
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            progress.say(f"waited {time.monotonic() - began:.0f} s for the other build")
-        yield

@@ -24,7 +24,7 @@ class State:
     Attributes:
         form: `control` or `node`.
         ports: Port of each part of the control plane.
-        nodes: Number of real nodes.
+        nodes: Number of real nodes; 0 for form `control`.
         dns_cache: Seconds for which the cluster's DNS keeps answers; 0 for none.
         created: Seconds since the epoch.
         boot: The machine's start that it belongs to.
@@ -38,6 +38,13 @@ class State:
     created: float = field(default_factory=time.time)
     boot: str = field(default_factory=boot_id)
     sysctls: dict[str, str] = field(default_factory=dict)
+
+    def describe(self) -> str:
+        """Return the choices as a person reads them."""
+        if self.form == "control":
+            return self.form
+        nodes = "1 node" if self.nodes == 1 else f"{self.nodes} nodes"
+        return f"{self.form}, {nodes}, DNS keeps answers {self.dns_cache} s"
 
     @classmethod
     def load(cls, directory: Path) -> State | None:

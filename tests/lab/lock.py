@@ -1,0 +1,29 @@
+"""One at a time."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.lab.progress import Progress
+
+
+@contextmanager
+def exclusive(file: Path, reason: str, progress: Progress) -> Iterator[None]:
+    """Hold a lock, waiting for it if another process has it. The kernel frees the lock of a process that dies.
+
+    Args:
+        file: What stands for the thing; it stays, so that two waiters never lock two files of one name.
+        reason: What to tell a person who has to wait.
+        progress: Where to tell it.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            progress.say(f"{reason}: waiting for it")
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,60 @@
+"""What a lab consists of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+from tests.lab import network
+from tests.lab.control import EASY, QUICK, ControlPlane
+from tests.lab.node import PORTS, REGISTRY_PORT, Node, registry
+from tests.lab.processes import Daemon
+from tests.lab.state import State
+
+_LOOPBACK: Final = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts of one lab.
+
+    Attributes:
+        control: Its control plane.
+        nodes: Its real nodes.
+    """
+
+    control: ControlPlane
+    nodes: tuple[Node, ...]
+
+    @classmethod
+    def of(cls, directory: Path, state: State) -> Self:
+        """Return the parts of the lab in a folder."""
+        real = state.form == "node"
+        control = ControlPlane(
+            directory=directory,
+            address=network.ADDRESS if real else _LOOPBACK,
+            ports=state.ports,
+            timing=QUICK if real else EASY,
+            has_nodes=real,
+        )
+        return cls(control, tuple(Node(index, control) for index in range(1, state.nodes + 1)))
+
+    def daemons(self) -> list[Daemon]:
+        """Return everything that runs when all is well."""
+        control = self.control
+        daemons = [control.etcd(), control.apiserver(), *control.controllers(), control.kwok()]
+        if self.nodes:
+            daemons.append(registry(control))
+        for node in self.nodes:
+            daemons += [node.containerd(), *node.agents()]
+        return daemons
+
+    def ports(self) -> dict[str, int]:
+        """Return the ports that daemons in the host's network listen on, by the daemons' names."""
+        ports = dict(self.control.ports)
+        if self.nodes:
+            ports |= {"registry": REGISTRY_PORT} | {
+                f"{self.nodes[0].name}/{part}": port for part, port in PORTS.items()
+            }
+        return ports
