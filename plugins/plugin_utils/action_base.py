@@ -9,6 +9,7 @@ They run in the controller's process: no module is packed, no interpreter starte
 
 from __future__ import annotations
 
+import difflib
 from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -43,8 +44,13 @@ class SonicAction(ActionBase):  # type: ignore[misc]
         """Validate the options and execute; the entry point that Ansible calls."""
         result: Result = super().run(tmp, task_vars)
         validation = ArgumentSpecValidator(dict(self.argument_spec), **self.constraints).validate(dict(self._task.args))
+        unknown = sorted(map(str, validation.unsupported_parameters))
+        if unknown:
+            known = difflib.get_close_matches(unknown[0], self.argument_spec, n=1)
+            hint = f" Did you mean {known[0]}?" if known else ""
+            return result | {"failed": True, "msg": f"{self._task.action} has no option {', '.join(unknown)}.{hint}"}
         if validation.error_messages:
-            return result | {"failed": True, "msg": "; ".join(validation.error_messages)}
+            return result | {"failed": True, "msg": f"{self._task.action}: {'; '.join(validation.error_messages)}"}
         try:
             return result | self.execute(to_plain(validation.validated_parameters), task_vars or {})
         except SonicError as error:

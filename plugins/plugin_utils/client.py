@@ -50,8 +50,10 @@ TIMEOUT_SECONDS: Final = (5.0, 65.0)
 #: Seconds to go on trying to reach a server that has not answered yet, and one that did before.
 FIRST_PATIENCE_SECONDS: Final = 2.0
 PATIENCE_SECONDS: Final = 60.0
-#: Answers that a later try may improve: too many requests, and servers or webhooks that are just starting.
-RETRIED_STATUSES: Final = frozenset({429, 500, 502, 503, 504})
+#: Answers that a later try may improve: too many requests, and servers that are just starting.
+RETRIED_STATUSES: Final = frozenset({429, 502, 503, 504})
+#: Words of an internal error (500) that a later try may improve; without them it is final, as for a malformed patch.
+TRANSIENT_ERRORS: Final = ("failed calling webhook", "etcdserver", "connection refused", "timeout", "deadline exceeded")
 #: Objects a page of a LIST; the default of kubectl.
 PAGE_SIZE: Final = 500
 
@@ -276,7 +278,7 @@ class Cluster:
         self._configuration = _configure(access)
         self._pool = RESTClientObject(self._configuration).pool_manager
         self._threads = ThreadPoolExecutor(THREADS)
-        self._resources: dict[tuple[str, str], Resource | None] = {}
+        self._resources: dict[tuple[str, str], Resource] = {}
         self._reached = False
 
     @property
@@ -345,7 +347,7 @@ class Cluster:
             self._reached = True
             if response.status < HTTPStatus.BAD_REQUEST:
                 return Answer(response.status, _parse(response))
-            if response.status not in RETRIED_STATUSES or remaining <= 0:
+            if remaining <= 0 or not _may_improve(response):
                 break
         raise self._refused(response)
 
@@ -382,7 +384,9 @@ class Cluster:
         causes = [cause.get("reason", "") for cause in details.get("causes") or []]
         reason = "FieldManagerConflict" if "FieldManagerConflict" in causes else status.get("reason") or ""
         about = (details.get("kind") or "", details.get("name") or "")
-        return RequestError(message, status=response.status, reason=reason, about=about)
+        lacks_right = response.status == HTTPStatus.FORBIDDEN and " cannot " in message
+        remedy = "Ask the cluster's administrators for this right, or use another kubeconfig." if lacks_right else ""
+        return RequestError(message, remedy, status=response.status, reason=reason, about=about)
 
     def resource(self, api_version: str, kind: str) -> Resource | None:
         """Return where the objects of a kind live; None where this server does not know the kind."""
@@ -392,8 +396,7 @@ class Cluster:
             return known
         if key not in self._resources:
             self._resources.update(self._discover(api_version))
-            self._resources.setdefault(key, None)
-        return self._resources[key]
+        return self._resources.get(key)
 
     def preferred_resource(self, group_kind: str) -> Resource | None:
         """Return where the objects of ``Kind.group`` live, in the version that the server prefers."""
@@ -477,6 +480,14 @@ def _tries(patience: float) -> Iterator[float]:
         yield remaining
         time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - scatters retries, guards no secret
         pause = min(pause * 2, 5.0)
+
+
+def _may_improve(response: Any) -> bool:
+    """Return whether the same request may succeed later."""
+    if response.status != HTTPStatus.INTERNAL_SERVER_ERROR:
+        return response.status in RETRIED_STATUSES
+    text = response.data.decode(errors="replace")
+    return any(words in text for words in TRANSIENT_ERRORS)
 
 
 def _parse(response: Any) -> Any:

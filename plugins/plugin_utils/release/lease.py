@@ -24,7 +24,7 @@ from ansible_collections.hep.sonic.plugins.plugin_utils.release.spec import Rele
 LEASES: Final = BUILT_IN["coordination.k8s.io", "Lease"]
 
 DURATION_SECONDS: Final = 15
-RENEW_SECONDS: Final = 5
+RENEW_SECONDS: Final = 3
 #: A Lease that nobody renewed for so long is free at once; no two clocks of one service differ by that much.
 ABANDONED_AFTER: Final = timedelta(minutes=5)
 
@@ -47,6 +47,8 @@ class Lease:
         self._live: Manifest | None = None
         self._previous = ""
         self._lost = ""
+        self._orphaned = False
+        self._parent = os.getppid()
         self._stop = threading.Event()
         self._renewer = threading.Thread(target=self._renew, daemon=True)
 
@@ -67,7 +69,9 @@ class Lease:
             self._write(holder="")
 
     def check(self) -> None:
-        """Raise ReleaseError if another run has taken the Lease, after ours could not be renewed in time."""
+        """Raise ReleaseError if this run must stop: another one has taken the Lease, or ours was ended from outside."""
+        if self._orphaned:
+            raise ReleaseError(f"The playbook that changed release {self._spec.name} was ended.", "Run it again.")
         if self._lost:
             raise ReleaseError(f"The Lease of release {self._spec.name} was lost: {self._lost}", "Run it again.")
 
@@ -104,6 +108,8 @@ class Lease:
     def _renew(self) -> None:
         renewed_at = time.monotonic()
         while not self._stop.wait(RENEW_SECONDS):
+            # Ansible's workers outlive a playbook that is killed: without this, one would hold the release on and on.
+            self._orphaned = os.getppid() != self._parent
             try:
                 if not self._write(holder=self._me):
                     self._lost = "another run has taken it"

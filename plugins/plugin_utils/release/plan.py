@@ -302,11 +302,10 @@ class Planner:
         if plural == "namespaces":
             in_set = any(other.identity.kind == "Namespace" and other.identity.name == name for other in wanted)
             return in_set or (self._check_mode and name in self._spec.planned_namespaces)
-        if one.identity.kind in ("RoleBinding", "ClusterRoleBinding") and plural in ("roles", "clusterroles"):
-            return any(
-                other.identity.kind in ("Role", "ClusterRole") and other.identity.name == name for other in wanted
-            )
-        return False
+        # A binding whose role is missing is "not found" itself: the API server asks whether we may grant what it does.
+        role = one.manifest.get("roleRef") or {}
+        wanted_role = (role.get("kind"), role.get("name"))
+        return any((other.identity.kind, other.identity.name) == wanted_role for other in wanted)
 
     def _check_pods(self, changes: Sequence[Change], wanted: Sequence[Wanted]) -> list[str]:
         """Let the API server check a Pod of each pod template that changes: most policies act on Pods only.
@@ -361,8 +360,6 @@ def explain_refusal(one: Wanted, error: RequestError) -> ReleaseError:
         return ReleaseError(
             text, "Another manager owns these fields: leave them out, or take them over with force_conflicts: true."
         )
-    if error.status == HTTPStatus.FORBIDDEN and "cannot" in error.message:
-        return ReleaseError(text, "Ask the cluster's administrators for this right, or use another kubeconfig.")
     if error.status == HTTPStatus.NOT_FOUND and error.about[0] == "namespaces":
         return ReleaseError(text, f"Create the namespace {error.about[1]}, or set sonic_namespace to one that exists.")
-    return ReleaseError(text)
+    return ReleaseError(text, error.remedy)

@@ -7,8 +7,10 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from ansible_collections.hep.sonic.plugins.plugin_utils.client import Cluster, Resource
 from ansible_collections.hep.sonic.plugins.plugin_utils.errors import ReleaseError, RequestError
@@ -37,6 +39,9 @@ from ansible_collections.hep.sonic.plugins.plugin_utils.release.plan import (
 from ansible_collections.hep.sonic.plugins.plugin_utils.release.spec import ReleaseSpec
 from ansible_collections.hep.sonic.plugins.plugin_utils.release.wait import Waiter
 from ansible_collections.hep.sonic.plugins.plugin_utils.render import Rendered
+
+#: Seconds in which a new kind must appear in discovery after its CRD was established; it takes less than one.
+DISCOVERY_SECONDS: Final = 15.0
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,7 @@ class Release:
         if plan.changed or history.digest_of_set(self._spec, manifests) != plan.parent.digest:
             outcome = self._carry_out(plan, wanted)
         else:
-            self._wait(plan.wanted)
+            self._wait(plan.wanted, _no_check)
             outcome = Outcome(plan.changes, plan.parent.revision, plan.warnings)
         first = {change.identity: change for change in enabled}
         return replace(outcome, changes=[first.get(change.identity, change) for change in outcome.changes])
@@ -131,8 +136,16 @@ class Release:
             return []
         enabling = [change for change in plan.wanted if change.identity.kind in ENABLING_KINDS and change.changes]
         written = self._write_rank(enabling)
-        self._wait(written)
+        self._wait(written, _no_check)
+        self._wait_for_kinds([change.wanted for change in plan.wanted if change.wanted and not change.resource])
         return written
+
+    def _wait_for_kinds(self, wanted: Iterable[Wanted]) -> None:
+        """Wait until the API server's discovery shows the kinds of CRDs that are established already."""
+        end = time.monotonic() + DISCOVERY_SECONDS
+        for one in wanted:
+            while not self._cluster.resource(one.manifest["apiVersion"], one.identity.kind) and time.monotonic() < end:
+                time.sleep(0.2)
 
     def _carry_out(self, plan: Plan, wanted: Sequence[Wanted]) -> Outcome:
         with self._hold() as lease:
@@ -144,7 +157,7 @@ class Release:
             if final.widened(plan.parent) != plan.parent or not plan.parent.exists:
                 final.widened(plan.parent).write(self._cluster)
             written = self._write(plan.wanted, lease)
-            self._wait(written)
+            self._wait(written, lease.check)
             lease.check()
             self._prune(plan, lease)
             final = history.record(self._cluster, final, [one.manifest for one in wanted])
@@ -189,7 +202,7 @@ class Release:
             action = UNCHANGED if same_configuration(change.before, answer.body) else CONFIGURED
         return replace(change, action=action, after=answer.body, resource=resource)
 
-    def _wait(self, changes: Iterable[Change]) -> None:
+    def _wait(self, changes: Iterable[Change], check: Callable[[], None]) -> None:
         if not self._spec.wait:
             return
         members: dict[Identity, Resource] = {}
@@ -198,14 +211,14 @@ class Release:
             if change.resource and change.after:
                 members[change.identity] = change.resource
                 states[change.identity] = change.after if change.changes or not change.before else change.before
-        self._waiter.until_ready(members, states)
+        self._waiter.until_ready(members, states, check)
 
     def _prune(self, plan: Plan, lease: Lease) -> None:
         for _rank, of_rank in itertools.groupby(plan.pruned, key=lambda change: change.identity.rank):
             lease.check()
             self._cluster.map(self._delete, list(of_rank))
         if self._spec.wait:
-            self._waiter.until_gone(_resources(plan.pruned))
+            self._waiter.until_gone(_resources(plan.pruned), lease.check)
 
     def _delete(self, change: Change) -> None:
         if change.resource:
@@ -216,3 +229,7 @@ class Release:
 
 def _resources(changes: Iterable[Change]) -> Mapping[Identity, Resource]:
     return {change.identity: change.resource for change in changes if change.resource}
+
+
+def _no_check() -> None:
+    """Let a wait go on: without a Lease there is nothing to lose."""

@@ -66,12 +66,15 @@ class Waiter:
         self._said: dict[str, tuple[str, float]] = {}
         self._binding_modes: dict[str, str] = {}
 
-    def until_ready(self, members: Mapping[Identity, Resource], states: Mapping[Identity, Manifest]) -> None:
+    def until_ready(
+        self, members: Mapping[Identity, Resource], states: Mapping[Identity, Manifest], check: Callable[[], None]
+    ) -> None:
         """Wait until every object is ready.
 
         Args:
             members: The objects, and where they live.
             states: Their states as far as they are known; what is ready there is not asked for again.
+            check: Raises when the waiting has lost its sense.
 
         Raises:
             NotReadyError: The time is up, or something can never get ready; the text says what, why and what to do.
@@ -81,6 +84,7 @@ class Waiter:
         diagnosed_at = float("-inf")
         pending = self._unready(states)
         while pending:
+            check()
             now = time.monotonic()
             if now - diagnosed_at >= DIAGNOSIS_SECONDS:
                 reasons.update(self._diagnose(pending), now)
@@ -97,8 +101,12 @@ class Waiter:
         for name in self._said:
             self._progress(f"{name} ready ({_duration(time.monotonic() - start)})")
 
-    def until_gone(self, members: Mapping[Identity, Resource]) -> None:
+    def until_gone(self, members: Mapping[Identity, Resource], check: Callable[[], None]) -> None:
         """Wait until every object is gone.
+
+        Args:
+            members: The objects, and where they live.
+            check: Raises when the waiting has lost its sense.
 
         Raises:
             NotReadyError: The time is up; the text names what holds the objects.
@@ -106,6 +114,7 @@ class Waiter:
         start = time.monotonic()
         left = self._read(members, absent_is_gone=True)
         while left:
+            check()
             elapsed = time.monotonic() - start
             names = ", ".join(str(identity) for identity in sorted(left))
             self._say("removal", f"{len(left)} objects are going: {names}", elapsed)
