@@ -1,3 +1,7 @@
+# Copyright (c) 2026 hep.sonic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """The few calls that the lab itself makes to its API server."""
 
 from __future__ import annotations
@@ -50,12 +54,13 @@ class Api:
         Raises:
             LabError: Nobody answered.
         """
+        content = "application/apply-patch+yaml" if method == "PATCH" else "application/json"
         try:
             return request(
                 method,
                 self.server + path,
                 body=None if body is None else json.dumps(body).encode(),
-                headers={"Accept": "application/json", "Content-Type": "application/apply-patch+yaml"},
+                headers={"Accept": "application/json", "Content-Type": content},
                 tls=self._tls,
             )
         except (OSError, HTTPException) as error:

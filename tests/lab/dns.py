@@ -1,3 +1,7 @@
+# Copyright (c) 2026 hep.sonic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """The cluster's DNS: CoreDNS as a pod, keeping answers for as long as a site's does."""
 
 from __future__ import annotations

@@ -1,3 +1,7 @@
+# Copyright (c) 2026 hep.sonic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """The images that the lab's pods are made of.
 
 Each stands for a published one and carries no more tools than it, so that nothing works in the lab that would fail

@@ -1,3 +1,7 @@
+# Copyright (c) 2026 hep.sonic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """A node's own view of the machine: a mount namespace, and for all but the first node a network namespace.
 
 The kubelet and containerd have paths that no option moves (`/var/lib/kubelet/device-plugins`, `/run/netns`,

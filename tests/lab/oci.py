@@ -1,3 +1,7 @@
+# Copyright (c) 2026 hep.sonic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """Container images as the OCI specifications lay them out, and pushing them to a registry.
 
 Layers stay uncompressed: they never leave the machine, where packing and unpacking would take longer than copying.

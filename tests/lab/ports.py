@@ -1,3 +1,7 @@
+# Copyright (c) 2026 hep.sonic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """TCP ports: which are free, and who has those that are not."""
 
 from __future__ import annotations

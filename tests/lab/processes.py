@@ -1,3 +1,7 @@
+# Copyright (c) 2026 hep.sonic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """The lab's long-running programs: started detached, found again, stopped.
 
 There are no pid files. Each program carries the lab's folder, its own name and a fingerprint of its command line in its

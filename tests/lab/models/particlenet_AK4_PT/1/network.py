@@ -1,3 +1,7 @@
+# Copyright (c) 2026 hep.sonic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """A small ParticleNet: one edge convolution over the particles and secondary vertices of a jet.
 
 It needs numpy only, so that a client can compute the very answer that the server must give. Everything is computed in
