@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import socket
 import threading
@@ -43,7 +42,7 @@ class Lease:
         self._spec = spec
         self._progress = progress
         self._path = LEASES.path(spec.namespace, spec.parent_name)
-        self._me = f"{getpass.getuser()}@{socket.gethostname()}:{os.getpid()}"
+        self._me = f"{os.environ.get('USER', os.getuid())}@{socket.gethostname()}:{os.getpid()}"
         self._live: Manifest | None = None
         self._previous = ""
         self._lost = ""
@@ -153,6 +152,8 @@ class Lease:
         except RequestError as error:
             if error.status not in (HTTPStatus.CONFLICT, HTTPStatus.NOT_FOUND):
                 raise
+            if error.status == HTTPStatus.NOT_FOUND and self._live is None:
+                raise  # there is no namespace for it
             # Either somebody else was quicker, or the answer to our own first try was lost on the way.
             self._live = self._read()
             return bool(field_at(self._live, ["spec", "holderIdentity"]) == holder)

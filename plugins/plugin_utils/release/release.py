@@ -132,7 +132,8 @@ class Release:
 
         It comes before the Lease, which may have no namespace to live in yet; applying the same twice does no harm.
         """
-        if not any(change.blind for change in plan.wanted):
+        home = Identity("", "Namespace", "", self._spec.namespace)
+        if not any(change.blind or (change.identity == home and change.before is None) for change in plan.wanted):
             return []
         enabling = [change for change in plan.wanted if change.identity.kind in ENABLING_KINDS and change.changes]
         written = self._write_rank(enabling)

@@ -203,6 +203,18 @@ def test_a_set_may_bring_its_own_namespace_and_kinds(cluster: Cluster, namespace
     assert actions(kept) == {"g": "deleted", "a": "deleted", f"gadgets.{group}": "kept", home: "kept"}
 
 
+def test_a_set_may_be_its_own_namespace_alone(cluster: Cluster, namespace: str) -> None:
+    home = f"{namespace}-home"
+    release = release_of(cluster, home)
+    assert actions(release.apply(sources([new_namespace(home)]))) == {home: "created"}
+    assert actions(release.apply(sources([new_namespace(home)]))) == {home: "unchanged"}
+
+
+def test_a_namespace_that_is_not_there_is_told_at_once(cluster: Cluster, namespace: str) -> None:
+    with pytest.raises(RequestError, match="not found"):
+        release_of(cluster, f"{namespace}-none").apply(sources([new_namespace(f"{namespace}-other")]))
+
+
 def test_check_mode_takes_planned_namespaces_and_kinds_as_there(cluster: Cluster) -> None:
     scaled = {"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "metadata": {"name": "so"}, "spec": {}}
     planned: dict[str, Any] = {
