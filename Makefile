@@ -18,8 +18,8 @@ demo: venv ## Deploy the service on an embedded Kubernetes, or on your cluster: 
 	  $(if $(filter command,$(firstword $(origin KUBECONFIG))),--kubeconfig '$(KUBECONFIG)')
 
 .PHONY: test
-test: venv ## Everything: lint, unit, molecule, system, faults, with one table at the end
-	@$(check) lint unit molecule system faults
+test: venv ## Everything: lint, unit, lab, molecule, system, faults, with one table at the end
+	@$(check) lint unit lab molecule system faults
 
 .PHONY: lint
 lint: venv ## Static checks: YAML, Ansible, Python, types, layers, documentation, ansible-test sanity
@@ -34,8 +34,8 @@ molecule: venv ## Each role alone in the lab, then the site: check, converge, id
 	@$(check) molecule
 
 .PHONY: system
-system: venv ## Whole commands in the lab, as an operator types them
-	@$(check) system
+system: venv ## The lab itself, then whole commands in it, as an operator types them
+	@$(check) lab system
 
 .PHONY: faults
 faults: venv ## A stream of requests in the lab while pods, processes and nodes go

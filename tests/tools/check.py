@@ -34,9 +34,11 @@ class Outcome:
     seconds: float
     passed: int
     failed: int
+    skipped: int
 
     def __str__(self) -> str:
-        return f"{self.name:<44} {self.passed:>6} passed {self.failed:>4} failed {self.seconds:>7.1f} s"
+        counts = f"{self.passed:>6} passed {self.failed:>4} failed {self.skipped:>4} skipped"
+        return f"{self.name:<40} {counts} {self.seconds:>7.1f} s"
 
 
 def environment(check: Check) -> dict[str, str]:
@@ -48,16 +50,16 @@ def environment(check: Check) -> dict[str, str]:
     }
 
 
-def count(report: Path, status: int) -> tuple[int, int]:
-    """Return (passed, failed) of a JUnit report, or of the exit status alone where there is none."""
+def count(report: Path, status: int) -> tuple[int, int, int]:
+    """Return (passed, failed, skipped) of a JUnit report, or of the exit status alone where there is none."""
     if not report.exists():
-        return int(status == 0), int(status != 0)
+        return int(status == 0), int(status != 0), 0
     suites = list(ET.parse(report).getroot().iter("testsuite"))  # noqa: S314 - our own pytest wrote it
     total, skipped, failed = (
         sum(int(suite.get(key, 0)) for suite in suites for key in keys)
         for keys in (("tests",), ("skipped",), ("failures", "errors"))
     )
-    return total - skipped - failed, max(failed, int(status != 0))
+    return total - skipped - failed, max(failed, int(status != 0)), skipped
 
 
 def run(check: Check, *, shown: bool) -> Outcome:
@@ -114,7 +116,7 @@ def summarise(outcomes: Sequence[Outcome]) -> int:
     """Show the table and the count; return the exit status."""
     passed, failed = (sum(getattr(outcome, key) for outcome in outcomes) for key in ("passed", "failed"))
     say("\n" + "\n".join(map(str, outcomes)))
-    say(f"{'':<44} {sum(outcome.seconds for outcome in outcomes):>29.1f} s in all")
+    say(f"{'in all':<40} {sum(outcome.seconds for outcome in outcomes):>47.1f} s")
     say(f"{passed} passed, {failed} failed")
     return int(failed > 0 or not outcomes)
 

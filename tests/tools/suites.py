@@ -16,6 +16,7 @@ from tests.tools.venv import cores
 
 #: The programs of the default environment.
 PROGRAMS: Final = ROOT / ".venv/bin"
+LAB_TESTS: Final = "tests/system/test_lab.py"
 
 
 @dataclass(frozen=True)
@@ -112,9 +113,14 @@ def soak_checks() -> list[Check]:
     return [pytest_check("tests/faults", "-m", "soak", name="tests/faults, soak", duration="up to an hour")]
 
 
+def lab_checks() -> list[Check]:
+    """Return the tests of the lab itself; those of its form `node` want the machine to have no other."""
+    return [pytest_check(LAB_TESTS, duration="about 2 minutes")]
+
+
 def system_checks() -> list[Check]:
     """Return the tests of whole commands."""
-    return [pytest_check("tests/system", duration="about 3 minutes")]
+    return [pytest_check("tests/system", f"--ignore={LAB_TESTS}", duration="about 3 minutes")]
 
 
 def bench_checks() -> list[Check]:
@@ -127,6 +133,7 @@ SUITES: Final[Mapping[str, Suite]] = {
     for suite in (
         Suite("lint", "static checks, the documentation included", lint_checks, shown=False),
         Suite("unit", "the parts, the engine against a control plane of its own", unit_checks),
+        Suite("lab", "the embedded Kubernetes itself", lab_checks),
         Suite("molecule", "each role alone, then the site", molecule_checks, needs_lab=True),
         Suite("system", "whole commands, as an operator types them", system_checks, needs_lab=True),
         Suite("faults", "a stream of requests while things break", faults_checks, needs_lab=True),
