@@ -7,6 +7,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import socket
 from typing import Final
 
 from tests.lab.api import Api, Object, load_objects
@@ -14,24 +16,27 @@ from tests.lab.control import CLUSTER_DOMAIN
 from tests.lab.settings import SOURCE
 
 _OBJECTS: Final = SOURCE / "objects" / "dns.yml"
+#: Address of its Service.
+ADDRESS: Final = "10.96.0.10"
+_A: Final = b"\0\1"
+_INTERNET: Final = b"\0\1"
 _DEPLOYMENT: Final = "/apis/apps/v1/namespaces/kube-system/deployments/coredns"
 _PODS: Final = "/api/v1/namespaces/kube-system/pods?labelSelector=k8s-app%3Dkube-dns"
 #: Seconds that CoreDNS itself tells clients to keep an answer, as long as it keeps none.
 _TTL: Final = 5
 
 
-def apply(api: Api, *, image: str, node: str, address: str, cache: int) -> None:
+def apply(api: Api, *, image: str, node: str, cache: int) -> None:
     """Install CoreDNS, or change it.
 
     Args:
         api: The API server.
         image: Reference of its image.
         node: Name of the node it runs on.
-        address: Address of its Service.
         cache: Seconds for which it keeps answers; 0 for none.
     """
     values = {
-        "address": address,
+        "address": ADDRESS,
         # `cache` keeps an answer for its TTL at most, so both have to be raised
         "cache": f"cache {cache}" if cache else "# no cache",
         "domain": CLUSTER_DOMAIN,
@@ -53,7 +58,31 @@ def trouble(api: Api) -> str:
     pods = api.get(_PODS)["items"]
     if status.get("updatedReplicas") != 1 or status.get("availableReplicas") != 1 or len(pods) != 1:
         return "; ".join(map(_describe, pods)) or "it has no pod"
-    return ""
+    try:
+        # kube-proxy learns of the pod a moment after the API server
+        found = ask(f"kubernetes.default.svc.{CLUSTER_DOMAIN}")
+    except OSError as error:
+        return f"{ADDRESS} does not answer: {error}"
+    return "" if found else "it does not know the API server yet"
+
+
+def ask(name: str) -> list[str]:
+    """Return the IPv4 addresses that the cluster's DNS gives for a full name, as the host sees it.
+
+    Raises:
+        OSError: It does not answer.
+    """
+    labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split("."))
+    question = labels + b"\0" + _A + _INTERNET
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(1.0)
+        # an identity, "recursion desired", one question
+        client.sendto(os.urandom(2) + b"\1\0" + b"\0\1" + bytes(6) + question, (ADDRESS, 53))
+        answer = client.recv(4096)
+    count = int.from_bytes(answer[6:8])
+    # an answer is a pointer to the name (2 bytes), type (2), class (2), TTL (4), length (2) and the address (4)
+    first = 12 + len(question)
+    return [socket.inet_ntoa(answer[end - 4 : end]) for end in range(first + 16, first + 16 * count + 1, 16)]
 
 
 def _describe(pod: Object) -> str:

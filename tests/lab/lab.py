@@ -23,7 +23,7 @@ from tests.lab.api import Api, load_objects
 from tests.lab.control import FIXED_PORTS, PORT_ROLES, ControlPlane
 from tests.lab.errors import LabError
 from tests.lab.lock import exclusive
-from tests.lab.node import DNS, REGISTRY, Node, registry
+from tests.lab.node import REGISTRY, Node, registry
 from tests.lab.parts import Parts
 from tests.lab.processes import POLL, Processes
 from tests.lab.progress import Progress, duration
@@ -212,7 +212,7 @@ class Lab:
         agents = [agent for node in nodes for agent in node.agents()]
         started = self._processes.ensure(agents)
         api = control.api()
-        dns.apply(api, image=references["coredns"], node=nodes[0].name, address=DNS, cache=state.dns_cache)
+        dns.apply(api, image=references["coredns"], node=nodes[0].name, cache=state.dns_cache)
         self._remove_surplus_nodes(control, api, state.nodes)
         self._processes.wait_ready(agents)
         for node in nodes:

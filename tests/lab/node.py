@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.lab import cgroups, network, programs
+from tests.lab import cgroups, dns, network, programs
 from tests.lab.api import Api
 from tests.lab.control import CLUSTER_DOMAIN, ControlPlane
 from tests.lab.http import client_tls, probe
@@ -24,8 +24,6 @@ from tests.lab.processes import Daemon, Processes
 from tests.lab.settings import SOURCE, home
 from tests.lab.shell import run, succeeds
 
-#: Address of the cluster's DNS.
-DNS: Final = "10.96.0.10"
 REGISTRY_PORT: Final = 5000
 REGISTRY: Final = f"{network.ADDRESS}:{REGISTRY_PORT}"
 #: Label of real nodes, for what must not run on pretended ones.
@@ -98,7 +96,7 @@ class Node:
             "cgroup": self.cgroup,
             "cni_plugins": _CNI_PLUGINS,
             "directory": str(self.directory),
-            "dns": DNS,
+            "dns": dns.ADDRESS,
             "domain": CLUSTER_DOMAIN,
             "key": str(certificate.key),
             "kubeconfig": str(self.control.config_of("kube-proxy")),

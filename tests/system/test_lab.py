@@ -24,7 +24,7 @@ from typing import Final
 
 import pytest
 
-from tests.lab import network, pretended
+from tests.lab import dns, network, pretended
 from tests.lab.api import Api, Object
 from tests.lab.lab import Lab
 from tests.lab.pki import Pair
@@ -331,19 +331,6 @@ def machine() -> Iterator[str]:
     lab("down", "--name", name)
 
 
-def ask_dns(name: str, via: socket.socket | None = None) -> list[str]:
-    """Return the addresses that the cluster's DNS has for a name."""
-    question = b"".join(bytes([len(part)]) + part.encode() for part in name.split(".")) + b"\0\0\x01\0\x01"
-    with via or socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-        client.settimeout(2)
-        client.sendto(os.urandom(2) + b"\x01\0\0\x01\0\0\0\0\0\0" + question, ("10.96.0.10", 53))
-        answer = client.recv(4096)
-    count = int.from_bytes(answer[6:8])
-    # every answer is a pointer to the name (2), type and class (4), TTL (4), length (2) and an address (4)
-    start = 12 + len(question)
-    return [socket.inet_ntoa(answer[start + 16 * i + 12 : start + 16 * (i + 1)]) for i in range(count)]
-
-
 class TestNode:
     """Real nodes."""
 
@@ -403,9 +390,9 @@ class TestNode:
         services = "/api/v1/namespaces/default/services"
         host = f"{name}.default.svc.cluster.local"
         create(api, services, {"metadata": {"name": name}, "spec": {"ports": [{"port": 80}]}})
-        wait_until(lambda: ask_dns(host), 10)
+        wait_until(lambda: dns.ask(host), 10)
         api.delete(f"{services}/{name}")
-        return wait_until(lambda: not ask_dns(host), 20)
+        return wait_until(lambda: not dns.ask(host), 20)
 
     @pytest.mark.timeout(300)
     @pytest.mark.parametrize("seconds", [0.3, 1.5, 4.0])
