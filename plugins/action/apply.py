@@ -74,7 +74,7 @@ class ActionModule(SonicAction):
         spec = _spec_of(params)
         absent = params["state"] == "absent"
         rendered = [] if absent else self._render(params, task_vars)
-        with Cluster(Access.from_params(params)) as cluster:
+        with Cluster(Access.from_params(params), self.progress) as cluster:
             release = Release(cluster, spec, self.progress)
             if self.check_mode:
                 outcome = release.preview(rendered)

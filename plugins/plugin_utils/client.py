@@ -14,6 +14,7 @@ import contextlib
 import json
 import os
 import random
+import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -50,6 +51,8 @@ TIMEOUT_SECONDS: Final = (5.0, 65.0)
 #: Seconds to go on trying to reach a server that has not answered yet, and one that did before.
 FIRST_PATIENCE_SECONDS: Final = 2.0
 PATIENCE_SECONDS: Final = 60.0
+#: Seconds of vain tries after which the person who waits is told.
+SILENCE_SECONDS: Final = 3.0
 #: Answers that a later try may improve: too many requests, and servers that are just starting.
 RETRIED_STATUSES: Final = frozenset({429, 502, 503, 504})
 #: Words of an internal error (500) that a later try may improve; without them it is final, as for a malformed patch.
@@ -263,12 +266,13 @@ class Cluster:
 
     Args:
         access: How to reach it.
+        progress: Told when the server that answered before answers no longer, while it is tried again.
 
     Raises:
         AccessError: There is no usable kubeconfig, or a package is missing on the controller.
     """
 
-    def __init__(self, access: Access) -> None:
+    def __init__(self, access: Access, progress: Callable[[str], None] = lambda _line: None) -> None:
         if MISSING_PACKAGE is not None:
             raise AccessError(
                 f"The Python package {MISSING_PACKAGE.name} is missing on the controller.",
@@ -279,7 +283,9 @@ class Cluster:
         self._pool = RESTClientObject(self._configuration).pool_manager
         self._threads = ThreadPoolExecutor(THREADS)
         self._resources: dict[tuple[str, str], Resource] = {}
+        self._progress = progress
         self._reached = False
+        self._lost_since = 0.0
 
     @property
     def server(self) -> str:
@@ -338,18 +344,27 @@ class Cluster:
                     timeout=urllib3.Timeout(*TIMEOUT_SECONDS),
                     retries=False,
                 )
-            except urllib3.exceptions.SSLError as problem:
-                raise self._unreachable(problem) from problem
             except urllib3.exceptions.HTTPError as problem:
-                if remaining <= 0:
+                # A connection that is cut in the middle is an SSLError, too; only a wrong certificate stays wrong.
+                if remaining <= 0 or any(isinstance(cause, ssl.SSLCertVerificationError) for cause in problem.args):
                     raise self._unreachable(problem) from problem
+                self._tell_lost(remaining)
                 continue
-            self._reached = True
+            self._reached, self._lost_since = True, 0.0
             if response.status < HTTPStatus.BAD_REQUEST:
                 return Answer(response.status, _parse(response))
             if remaining <= 0 or not _may_improve(response):
                 break
         raise self._refused(response)
+
+    def _tell_lost(self, remaining: float) -> None:
+        """Tell, once for all threads, that the server is being tried again."""
+        now = time.monotonic()
+        if not self._lost_since:
+            self._lost_since = now
+        elif self._reached and now - self._lost_since > SILENCE_SECONDS:
+            self._lost_since = float("inf")
+            self._progress(f"the API server {self.server} does not answer; trying again for {remaining:.0f} s")
 
     def _headers(self, content_type: str) -> dict[str, str]:
         headers = {"Accept": "application/json", "Content-Type": content_type, "User-Agent": "hep.sonic"}

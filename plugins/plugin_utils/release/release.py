@@ -26,7 +26,6 @@ from ansible_collections.hep.sonic.plugins.plugin_utils.release.parent import SE
 from ansible_collections.hep.sonic.plugins.plugin_utils.release.patch import Patcher
 from ansible_collections.hep.sonic.plugins.plugin_utils.release.plan import (
     CONFIGURED,
-    CREATED,
     ENABLING_KINDS,
     UNCHANGED,
     Change,
@@ -197,9 +196,8 @@ class Release:
             answer = self._patcher.apply(resource, wanted.manifest, change.before)
         except RequestError as error:
             return explain_refusal(wanted, error)
-        if change.before is None:
-            action = CREATED if answer.created else CONFIGURED
-        else:
+        action = change.action
+        if change.before is not None:
             action = UNCHANGED if same_configuration(change.before, answer.body) else CONFIGURED
         return replace(change, action=action, after=answer.body, resource=resource)
 
