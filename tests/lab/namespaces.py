@@ -12,13 +12,12 @@ for a pod lives there, too: when the namespace goes, all of them go, and the hos
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.lab.processes import end
+from tests.lab.processes import end, pids
 from tests.lab.shell import run
 
 
@@ -97,9 +96,8 @@ def _mount_points() -> list[Path]:
 def _inside(inode: int) -> set[int]:
     """Return the processes in a mount namespace."""
     found = set()
-    for entry in os.scandir("/proc"):
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):
-                if Path(f"/proc/{entry.name}/ns/mnt").stat().st_ino == inode:
-                    found.add(int(entry.name))
+    for pid in pids():
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/{pid}/ns/mnt").stat().st_ino == inode:
+                found.add(pid)
     return found

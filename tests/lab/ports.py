@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import zlib
 from collections.abc import Collection, Iterator, Sequence
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.lab.errors import LabError
+from tests.lab.processes import pids
 
 #: Where labs without fixed addresses find their ports: below the range that the kernel gives to outgoing connections.
 _FIRST: Final = 20000
@@ -59,14 +59,12 @@ def is_taken(address: str, port: int) -> bool:
 def holder(port: int) -> str:
     """Return who listens on a port, as far as this user may know: `nginx (pid 1234)`."""
     sockets = set(_listening_inodes(port))
-    for entry in os.scandir("/proc"):
-        if not entry.name.isdigit():
-            continue
+    for pid in pids():
         with contextlib.suppress(OSError):
-            for descriptor in Path(f"/proc/{entry.name}/fd").iterdir():
+            for descriptor in Path(f"/proc/{pid}/fd").iterdir():
                 if str(descriptor.readlink()) in sockets:
-                    command = Path(f"/proc/{entry.name}/comm").read_text(encoding="utf-8").strip()
-                    return f"{command} (pid {entry.name})"
+                    command = Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip()
+                    return f"{command} (pid {pid})"
     return "a process of another user"
 
 

@@ -1,0 +1,256 @@
+# Copyright (c) 2026 hep.sonic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The lab's parts that need no lab. What needs one is in tests/system/test_lab.py."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import string
+import sys
+import tarfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.lab import ports
+from tests.lab.errors import LabError
+from tests.lab.lab import Lab
+from tests.lab.oci import Config, Layer, Layout
+from tests.lab.parts import Parts
+from tests.lab.processes import Daemon, Processes
+from tests.lab.programs import PROGRAMS
+from tests.lab.progress import Progress, duration
+from tests.lab.reference import SCORE_TOLERANCE, jets, particlenet_ak4
+from tests.lab.settings import SOURCE, home, versions
+from tests.lab.state import State
+from tests.lab.status import DaemonStatus, Status, render
+
+
+@pytest.mark.parametrize(
+    ("program", "module"),
+    [
+        ("etcd", "go.etcd.io/etcd/server/v3"),
+        ("kubernetes", "k8s.io/kubernetes"),
+        ("coredns", "github.com/coredns/coredns"),
+        ("kwok", "sigs.k8s.io/kwok"),
+    ],
+)
+def test_what_is_built_is_what_the_versions_say(program: str, module: str) -> None:
+    pinned = (SOURCE / "go" / program / "go.mod").read_text(encoding="utf-8")
+    assert re.search(rf"{re.escape(module)} v{re.escape(getattr(versions(), program))}\b", pinned)
+
+
+def test_the_staging_modules_are_those_of_the_same_kubernetes() -> None:
+    pinned = (SOURCE / "go" / "kubernetes" / "go.mod").read_text(encoding="utf-8")
+    staged = set(re.findall(r"^\tk8s\.io/\S+ => k8s\.io/\S+ (\S+)$", pinned, re.MULTILINE))
+    assert staged == {f"v0.{versions().kubernetes.partition('.')[2]}"}
+
+
+def test_the_least_go_is_the_one_that_the_modules_ask_for() -> None:
+    asked = [
+        re.findall(r"^go (\d+)\.(\d+)", (SOURCE / "go" / program.module / "go.mod").read_text(), re.MULTILINE)[0]
+        for program in PROGRAMS.values()
+    ]
+    assert ".".join(max(asked, key=lambda pair: tuple(map(int, pair)))) == versions().go_minimum
+
+
+@pytest.mark.parametrize("file", sorted((SOURCE / "config").glob("*")), ids=lambda file: file.name)
+def test_a_template_names_only_values_that_it_gets(file: Path) -> None:
+    known = {
+        *("address", "authority", "bridge", "certificate", "cgroup", "cni_plugins", "directory", "dns", "domain"),
+        *("key", "kubeconfig", "pause", "pods", "registry", "root", "storage"),
+    }
+    assert set(string.Template(file.read_text(encoding="utf-8")).get_identifiers()) <= known
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.4, "0s"), (59.9, "59s"), (60, "1m00s"), (192, "3m12s"), (7500, "2h05m"), (273600, "3d04h")],
+)
+def test_a_duration_is_written_as_a_person_would(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+class TestPorts:
+    def test_a_name_has_the_same_ports_every_time(self) -> None:
+        first = ports.choose("a-name", ["one", "two"], "127.0.0.1", avoid=())
+        assert ports.choose("a-name", ["one", "two"], "127.0.0.1", avoid=()) == first
+        assert first["two"] == first["one"] + 1
+
+    def test_promised_ports_are_avoided(self) -> None:
+        first = ports.choose("a-name", ["one"], "127.0.0.1", avoid=())
+        assert ports.choose("a-name", ["one"], "127.0.0.1", avoid=first.values()) != first
+
+    def test_a_holder_is_found(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = server.getsockname()[1]
+            assert ports.is_taken("127.0.0.1", port)
+            assert re.fullmatch(r".+ \(pid \d+\)", ports.holder(port))
+        assert not ports.is_taken("127.0.0.1", port)
+
+
+class TestProcesses:
+    """The supervisor, on a program of this test."""
+
+    @pytest.fixture
+    def processes(self, tmp_path: Path) -> Processes:
+        return Processes(tmp_path)
+
+    @staticmethod
+    def daemon(code: str, *, files: tuple[Path, ...] = ()) -> Daemon:
+        return Daemon("sleeper", (sys.executable, "-c", code), lambda: "", files=files)
+
+    def test_it_is_started_once_and_found_by_others(self, processes: Processes, tmp_path: Path) -> None:
+        sleeper = self.daemon("import time; time.sleep(60)")
+        try:
+            assert processes.ensure([sleeper]) == ["sleeper"]
+            assert processes.ensure([sleeper]) == []
+            found = Processes(tmp_path).daemons()["sleeper"]
+            assert time.time() - found.started < 10
+            assert found.memory > 2**20
+        finally:
+            processes.stop(["sleeper"], grace=0)
+        assert not processes.all()
+
+    def test_another_command_or_file_replaces_it(self, processes: Processes, tmp_path: Path) -> None:
+        config = tmp_path / "config"
+        config.write_text("one")
+        try:
+            processes.ensure([self.daemon("import time; time.sleep(60)", files=(config,))])
+            config.write_text("two")
+            assert processes.ensure([self.daemon("import time; time.sleep(60)", files=(config,))]) == ["sleeper"]
+            assert processes.ensure([self.daemon("import time; time.sleep(61)", files=(config,))]) == ["sleeper"]
+            assert len(processes.all()) == 1
+        finally:
+            processes.stop(["sleeper"], grace=0)
+
+    def test_one_that_does_not_listen_is_killed(self, processes: Processes) -> None:
+        ignore = "from signal import *; import time; signal(SIGTERM, SIG_IGN); print('on', flush=True); time.sleep(60)"
+        processes.ensure([self.daemon(ignore)])
+        while "on" not in processes.tail("sleeper"):
+            time.sleep(0.01)
+        processes.stop(["sleeper"], grace=0.1)
+        assert not processes.all()
+
+    def test_its_last_words_are_told(self, processes: Processes) -> None:
+        broken = Daemon("broken", (sys.executable, "-c", "raise SystemExit('no such flag')"), lambda: "not yet")
+        processes.ensure([broken])
+        with pytest.raises(LabError, match=r"broken has ended.*\n.*no such flag"):
+            processes.wait_ready([broken])
+
+    def test_helpers_that_outlive_it_are_stopped_with_it(self, processes: Processes) -> None:
+        helper = "import subprocess, time; subprocess.Popen(['sleep', '60']); print('on', flush=True); time.sleep(60)"
+        processes.ensure([self.daemon(helper)])
+        while "on" not in processes.tail("sleeper"):
+            time.sleep(0.01)
+        assert len(processes.all()) == 2
+        processes.stop(["sleeper"], grace=0)
+        assert not processes.all()
+
+    def test_nothing_of_the_callers_environment_reaches_it(
+        self, processes: Processes, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SECRET", "hunter2")
+        processes.ensure([self.daemon("import os; print(sorted(os.environ), flush=True)")])
+        while "PATH" not in processes.tail("sleeper"):
+            time.sleep(0.01)
+        assert "SECRET" not in processes.tail("sleeper")
+
+
+def test_an_image_depends_on_its_content_only(tmp_path: Path) -> None:
+    def build(name: str) -> Layout:
+        with Layer(tmp_path / f"{name}.tar") as layer:
+            layer.folder("/tmp", 0o1777)
+            layer.content("/etc/passwd", b"root")
+            layer.link("/bin", "/usr/bin")
+        layout = Layout(tmp_path / name)
+        layout.write([layer.file], Config(entrypoint=["/main"]))
+        return layout
+
+    one, two = build("one"), build("two")
+    assert one.digest == two.digest
+    manifest = json.loads((one.directory / "blobs" / "sha256" / one.digest.removeprefix("sha256:")).read_text())
+    blob = one.directory / "blobs" / "sha256" / manifest["layers"][0]["digest"].removeprefix("sha256:")
+    with tarfile.open(blob) as archive:
+        assert [(entry.name, oct(entry.mode)) for entry in archive] == [
+            ("tmp", "0o1777"),
+            ("etc", "0o755"),
+            ("etc/passwd", "0o644"),
+            ("bin", "0o777"),
+        ]
+
+
+class TestReference:
+    def test_scores_add_up_to_one_and_differ_between_jets(self) -> None:
+        scores = particlenet_ak4(jets(3))
+        assert scores.shape == (3, 8)
+        np.testing.assert_allclose(scores.sum(axis=1), 1, rtol=SCORE_TOLERANCE)
+        assert len(np.unique(scores, axis=0)) == 3
+
+    def test_scores_stay_the_same_for_ever(self) -> None:
+        expected = [0.02953008, 0.2254401, 0.09592117, 0.02872632, 0.03346981, 0.03227401, 0.16701548, 0.38762304]
+        np.testing.assert_allclose(particlenet_ak4(jets(1))[0], expected, rtol=SCORE_TOLERANCE)
+
+    def test_a_jet_does_not_depend_on_its_batch(self) -> None:
+        many = jets(40)
+        alone = {name: values[35:36] for name, values in many.items()}
+        np.testing.assert_allclose(particlenet_ak4(many)[35], particlenet_ak4(alone)[0], rtol=SCORE_TOLERANCE)
+
+    def test_padding_has_no_say(self) -> None:
+        clean = jets(1)
+        noisy = {name: values.copy() for name, values in clean.items()}
+        noisy["pf_features__1"][:, :, 80:] = 7
+        noisy["pf_points__0"][:, :, 80:] = 0
+        np.testing.assert_array_equal(particlenet_ak4(clean), particlenet_ak4(noisy))
+
+
+@pytest.mark.parametrize("model", ["identity", "paced", "particlenet_AK4_PT"])
+def test_a_model_is_where_triton_looks_for_it(model: str) -> None:
+    folder = SOURCE / "models" / model
+    assert f'name: "{model}"' in (folder / "config.pbtxt").read_text(encoding="utf-8")
+    assert (folder / "1" / "model.py").exists()
+
+
+def test_a_status_shows_who_is_ill() -> None:
+    state = State("node", {}, nodes=2, dns_cache=30, created=time.time() - 200)
+    etcd = DaemonStatus("etcd", 12, 192.0, 50 * 2**20, "")
+    kubelet = DaemonStatus("node-2/kubelet", None, 0.0, 0, "does not run")
+    status = Status(state, "https://10.200.0.1:6443", (etcd, kubelet), (("node-1", ""),))
+    assert not status.healthy
+    assert render("lab", status).splitlines() == [
+        "lab lab (node, 2 nodes, DNS keeps answers 30 s), up since 3m20s, https://10.200.0.1:6443",
+        "  PROCESS                       PID   SINCE    MEMORY  STATE",
+        "  etcd                           12   3m12s    50 MiB  ok",
+        "  node-2/kubelet                  -      0s     0 MiB  ILL: does not run",
+        "  2 processes, 50 MiB",
+        "  node-1                   ok",
+    ]
+
+
+def test_every_daemon_has_a_name_of_its_own_and_its_port_a_daemon(tmp_path: Path) -> None:
+    parts = Parts.of(tmp_path, State("node", {"kube-apiserver": 1}, nodes=2, dns_cache=0))
+    assert [node.name for node in parts.nodes] == ["node-1", "node-2"]
+    assert [node.address for node in parts.nodes] == ["10.200.0.1", "10.210.0.2"]
+
+
+def test_a_folder_that_is_too_deep_for_a_socket_is_refused(tmp_path: Path) -> None:
+    parts = Parts.of(tmp_path / ("deep" * 30), State("control", {}, nodes=0, dns_cache=0))
+    with pytest.raises(LabError, match="too long for a unix socket"):
+        parts.control.prepare()
+
+
+def test_the_form_control_has_no_real_nodes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HEP_SONIC_HOME", str(tmp_path))
+    with pytest.raises(LabError, match="has no real nodes"):
+        Lab("lab", Progress(None)).up("control", nodes=2)
+
+
+def test_the_home_is_one_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HEP_SONIC_HOME", str(tmp_path / "elsewhere"))
+    assert home() == tmp_path / "elsewhere"
