@@ -49,6 +49,9 @@ class Gate:
 
     def shut(self) -> None:
         """Cut and refuse everything."""
+        with contextlib.suppress(OSError):
+            # close() alone leaves a thread in accept(), which lets one more through.
+            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         for connection in self._connections:
             with contextlib.suppress(OSError):
