@@ -171,6 +171,35 @@ def _configure(access: Access) -> Configuration:
     return configuration
 
 
+def _connection_pool(configuration: Configuration) -> Any:
+    """Return the connections of a configuration, which hold certificates and keys in memory alone.
+
+    The package writes the keys of a kubeconfig to files and removes them at exit, which a forked worker never reaches.
+
+    Raises:
+        AccessError: A certificate or key cannot be read.
+    """
+    pool = RESTClientObject(configuration).pool_manager
+    try:
+        context = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
+        if configuration.cert_file:
+            context.load_cert_chain(configuration.cert_file, configuration.key_file)
+    except OSError as problem:
+        raise AccessError(
+            f"A certificate or key for {configuration.host} cannot be used: {problem}",
+            "Check ca_cert, client_cert and client_key, or the kubeconfig's fields of that meaning.",
+        ) from problem
+    finally:
+        kube_config._cleanup_temp_files()
+    if not configuration.verify_ssl:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    for read_now in ("ca_certs", "ca_cert_data", "cert_file", "key_file"):
+        pool.connection_pool_kw.pop(read_now, None)
+    pool.connection_pool_kw["ssl_context"] = context
+    return pool
+
+
 @dataclass(frozen=True)
 class Resource:
     """Where the objects of a kind live in the API."""
@@ -280,7 +309,7 @@ class Cluster:
             )
         self.access = access
         self._configuration = _configure(access)
-        self._pool = RESTClientObject(self._configuration).pool_manager
+        self._pool = _connection_pool(self._configuration)
         self._threads = ThreadPoolExecutor(THREADS)
         self._resources: dict[tuple[str, str], Resource] = {}
         self._progress = progress
@@ -298,8 +327,6 @@ class Cluster:
     def __exit__(self, *_exc: object) -> None:
         self._threads.shutdown(cancel_futures=True)
         self._pool.clear()
-        # The package writes client keys to temporary files and removes them at exit: a forked worker never gets there.
-        kube_config._cleanup_temp_files()
 
     def map(self, function: Callable[[Element], Outcome], elements: Iterable[Element]) -> list[Outcome]:
         """Return the outcomes of `function` for all elements, in order, computed by the pool's threads."""
