@@ -78,17 +78,21 @@ def _remove_one(group: Path, seconds: float = 3.0) -> None:
 
 
 def _hierarchies() -> list[Path]:
-    if (_ROOT / "cgroup.controllers").exists():
+    if _is_v2():
         return [_ROOT]
     return [entry for entry in _ROOT.iterdir() if entry.is_dir() and not entry.is_symlink()]
 
 
 def _pass_controllers_on(group: Path) -> None:
     """On cgroup v2, let the children of a group use the controllers that the group itself has."""
-    available = group / "cgroup.controllers"
-    if available.exists() and _ROOT in {group, *group.parents} and (_ROOT / "cgroup.controllers").exists():
-        for controller in available.read_text(encoding="ascii").split():
+    if _is_v2():
+        for controller in (group / "cgroup.controllers").read_text(encoding="ascii").split():
             (group / "cgroup.subtree_control").write_text(f"+{controller}", encoding="ascii")
+
+
+def _is_v2() -> bool:
+    """Return whether the machine has cgroup v2 alone."""
+    return (_ROOT / "cgroup.controllers").exists()
 
 
 def _pids(path: str) -> Iterator[int]:

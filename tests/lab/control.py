@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.lab import programs
+from tests.lab import files, programs
 from tests.lab.api import Api, kubeconfig
 from tests.lab.errors import LabError
 from tests.lab.http import client_tls, probe
@@ -126,15 +126,14 @@ class ControlPlane:
         Authority(self.pki, "front-proxy-ca").issue("front-proxy-client", "front-proxy-client")
         signing_key(self.pki, "service-account")
 
-        self.kubeconfig.touch(mode=0o600)
-        self.kubeconfig.write_text(self.issue_kubeconfig("admin", "admin", groups=["system:masters"]), encoding="utf-8")
+        files.write(self.kubeconfig, self.issue_kubeconfig("admin", "admin", groups=["system:masters"]), mode=0o600)
         for component in ("kube-controller-manager", "kube-scheduler"):
             authority.issue(f"{component}-server", component, addresses=(self.address,))
             self.write_kubeconfig(component, f"system:{component}")
         self.write_kubeconfig("kwok", "hep-sonic-lab:kwok")
         stages = [programs.extract("kwok", file) for file in programs.PROGRAMS["kwok"].extracts]
         text = "\n---\n".join(file.read_text(encoding="utf-8").strip() for file in stages)
-        (self.directory / "kwok.yml").write_text(text + "\n", encoding="utf-8")
+        files.write(self.directory / "kwok.yml", text + "\n")
 
     def issue_kubeconfig(self, name: str, user: str, groups: list[str] | None = None) -> str:
         """Return the kubeconfig of a user, whose certificate is made if it is not there yet."""
@@ -143,9 +142,7 @@ class ControlPlane:
 
     def write_kubeconfig(self, name: str, user: str, groups: list[str] | None = None) -> None:
         """Write a component's kubeconfig where `config_of` says."""
-        file = self.config_of(name)
-        file.touch(mode=0o600)
-        file.write_text(self.issue_kubeconfig(name, user, groups), encoding="utf-8")
+        files.write(self.config_of(name), self.issue_kubeconfig(name, user, groups), mode=0o600)
 
     def config_of(self, component: str) -> Path:
         """Return where a component's kubeconfig lies."""

@@ -10,7 +10,6 @@ import json
 import os
 import pwd
 import re
-import shutil
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,12 +17,12 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
 
-from tests.lab import dns, images, machine, network, ports, programs
+from tests.lab import dns, files, images, machine, network, ports, programs
 from tests.lab.api import Api, load_objects
 from tests.lab.control import FIXED_PORTS, PORT_ROLES, ControlPlane
 from tests.lab.errors import LabError
 from tests.lab.lock import exclusive
-from tests.lab.node import REGISTRY, Node, registry
+from tests.lab.node import REGISTRY, Node, prepare_registry, registry
 from tests.lab.parts import Parts
 from tests.lab.processes import POLL, Processes
 from tests.lab.progress import Progress, duration
@@ -197,11 +196,12 @@ class Lab:
         control, nodes = parts.control, parts.nodes
         network.ensure()
         self._refuse_taken_ports(parts)
+        prepare_registry(control)
         store = registry(control)
         self._processes.ensure([store])
         self._processes.wait_ready([store])
         references = self._push_images()
-        self._copy_models()
+        files.mirror(SOURCE / "models", self.directory / "models")
         for node in nodes:
             node.prepare(references["pause"])
         # containerd starts while etcd and the API server do
@@ -229,16 +229,8 @@ class Lab:
             layout = images.layout(name)
             layout.push(REGISTRY, name)
             references[name] = f"{REGISTRY}/{name}@{layout.digest}"
-        (self.directory / "images.json").write_text(json.dumps(references, indent=2) + "\n", encoding="utf-8")
+        files.write(self.directory / "images.json", json.dumps(references, indent=2) + "\n")
         return references
-
-    def _copy_models(self) -> None:
-        """Put the models where pods mount them; a folder that is mounted stays the same folder."""
-        target = self.directory / "models"
-        shutil.copytree(SOURCE / "models", target, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
-        for path in [target, *target.rglob("*")]:
-            # whatever the umask: the server's user has to read them
-            path.chmod(0o755 if path.is_dir() else 0o644)
 
     def _remove_surplus_nodes(self, control: ControlPlane, api: Api, wanted: int) -> None:
         """Remove the real nodes of an earlier `up` that asked for more."""
@@ -279,12 +271,10 @@ class Lab:
             for index in indices:
                 Node(index, control).remove(self._processes)
             network.remove()
-        # nothing is worth a clean exit: the data is about to be removed
-        self._processes.stop({process.name for process in self._processes.all()}, grace=0)
+        self._processes.kill()
         if state and state.boot == boot_id():
             network.restore(state.sysctls)
-        if self.directory.exists():
-            shutil.rmtree(self.directory)
+        files.remove(self.directory)
         machine.release(self.directory)
 
     def _exclusive(self) -> AbstractContextManager[None]:

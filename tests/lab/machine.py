@@ -79,8 +79,7 @@ def claim(directory: Path) -> None:
                 f"as {name}.",
             )
         # somebody removed the folder of a lab that ran
-        processes = Processes(other)
-        processes.stop({process.name for process in processes.all()}, grace=0)
+        Processes(other).kill()
     _CLAIM.write_text(json.dumps({"directory": str(directory), "user": os.geteuid()}), encoding="utf-8")
 
 

@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import shutil
 import socket
-import string
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.lab import cgroups, dns, network, programs
+from tests.lab import cgroups, dns, files, network, programs
 from tests.lab.api import Api
 from tests.lab.control import CLUSTER_DOMAIN, ControlPlane
 from tests.lab.http import client_tls, probe
 from tests.lab.namespaces import Namespaces
 from tests.lab.pki import Authority, Pair
 from tests.lab.processes import Daemon, Processes
-from tests.lab.settings import SOURCE, home
+from tests.lab.settings import home
 from tests.lab.shell import run, succeeds
 
 REGISTRY_PORT: Final = 5000
@@ -104,12 +102,12 @@ class Node:
             "registry": REGISTRY,
             "root": str(self.images),
         }
-        write_config("containerd.toml", self.directory / "containerd.toml", values)
-        write_config("hosts.toml", self.directory / "registries" / REGISTRY / "hosts.toml", values)
+        files.write_config("containerd.toml", self.directory / "containerd.toml", values)
+        files.write_config("hosts.toml", self.directory / "registries" / REGISTRY / "hosts.toml", values)
         pods = {"pods": network.pod_range(self.index)}
-        write_config("cni.conflist", self.directory / "cni" / "10-lab.conflist", values | pods)
-        write_config("kubelet.yml", self.directory / "kubelet.yml", values)
-        write_config("kube-proxy.yml", self.directory / "kube-proxy.yml", values | {"pods": network.POD_RANGE})
+        files.write_config("cni.conflist", self.directory / "cni" / "10-lab.conflist", values | pods)
+        files.write_config("kubelet.yml", self.directory / "kubelet.yml", values)
+        files.write_config("kube-proxy.yml", self.directory / "kube-proxy.yml", values | {"pods": network.POD_RANGE})
         cgroups.create(self.cgroup)
         if not self.namespaces.exist:
             self.namespaces.create(
@@ -196,12 +194,12 @@ class Node:
             processes.stop([containerd], grace=5)
         else:
             # Its records may name containers that a crash ended; images are pulled again in seconds.
-            _remove_tree(self.images)
+            files.remove(self.images)
         self.namespaces.destroy()
         cgroups.remove(self.cgroup)
         if self.index > 1:
             network.remove_uplink(self.index)
-        _remove_tree(self.directory)
+        files.remove(self.directory)
 
     def _forget_containers(self) -> None:
         """Remove the records of all containers, so that what stays of containerd is images only."""
@@ -221,22 +219,18 @@ class Node:
         return ""
 
 
-def _remove_tree(folder: Path) -> None:
-    if folder.exists():
-        shutil.rmtree(folder)
+def prepare_registry(control: ControlPlane) -> None:
+    """Write the registry's configuration; what is pushed to it outlives the lab."""
+    values = {"registry": REGISTRY, "storage": str(home() / "registry")}
+    files.write_config("registry.yml", _registry_config(control), values)
 
 
 def registry(control: ControlPlane) -> Daemon:
-    """Return the registry that the nodes pull from; what is pushed to it outlives the lab."""
-    config = control.directory / "registry.yml"
-    write_config("registry.yml", config, {"registry": REGISTRY, "storage": str(home() / "registry")})
+    """Return the registry that the nodes pull from."""
+    config = _registry_config(control)
     path = shutil.which("docker-registry") or "/usr/bin/docker-registry"
     return Daemon("registry", (path, "serve", str(config)), probe(f"http://{REGISTRY}/v2/"), files=(config,))
 
 
-def write_config(template: str, target: Path, values: Mapping[str, str]) -> None:
-    """Fill a template of `config/` and write it, unless it is there already as it should be."""
-    text = string.Template((SOURCE / "config" / template).read_text(encoding="utf-8")).substitute(values)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if not target.exists() or target.read_text(encoding="utf-8") != text:
-        target.write_text(text, encoding="utf-8")
+def _registry_config(control: ControlPlane) -> Path:
+    return control.directory / "registry.yml"

@@ -147,14 +147,18 @@ class Processes:
                 time.sleep(POLL)
 
     def stop(self, names: Iterable[str], *, grace: float = 10.0) -> None:
-        """End the daemons of these names and the helpers they started.
+        """End daemons, but not helpers that they started: containers outlive their containerd.
 
         Args:
             names: Whom; those that do not run are fine.
             grace: Seconds between SIGTERM and SIGKILL; 0 for SIGKILL at once.
         """
-        wanted = set(names)
-        self._end([process for process in self.all() if process.name in wanted], grace)
+        running = self.daemons()
+        self._end([running[name].pid for name in names if name in running], grace)
+
+    def kill(self) -> None:
+        """Kill every process of the lab, helpers included. Nothing is worth a clean exit: the data goes, too."""
+        self._end([process.pid for process in self.all()], 0)
 
     def tail(self, name: str, lines: int = 15) -> str:
         """Return the last lines of a daemon's log."""
@@ -217,22 +221,22 @@ class Processes:
             memory=pages * os.sysconf("SC_PAGE_SIZE"),
         )
 
-    def _end(self, processes: Iterable[Running], grace: float) -> None:
-        end([process.pid for process in processes], grace, lambda pid: self._look(pid) is not None)
+    def _end(self, numbers: Iterable[int], grace: float) -> None:
+        end(numbers, grace, lambda pid: self._look(pid) is not None)
 
 
-def end(pids: Iterable[int], grace: float, ours: Callable[[int], bool]) -> None:
+def end(numbers: Iterable[int], grace: float, ours: Callable[[int], bool]) -> None:
     """End processes and wait until they are gone.
 
     Args:
-        pids: Their numbers.
+        numbers: Their process numbers.
         grace: Seconds between SIGTERM and SIGKILL; 0 for SIGKILL at once.
         ours: Tells whether a number still means the process that was chosen; asked once the process is held by a
             descriptor, so that no signal can reach a newcomer with the same number.
     """
     handles: dict[int, int] = {}
     try:
-        for pid in pids:
+        for pid in numbers:
             with contextlib.suppress(ProcessLookupError):
                 handles[pid] = os.pidfd_open(pid)
         chosen = {handle for pid, handle in handles.items() if ours(pid)}

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from tests.lab import files
+
 Form = Literal["control", "node"]
 
 
@@ -59,10 +61,8 @@ class State:
             return None
 
     def save(self, directory: Path) -> None:
-        """Write the state into the lab's folder in one step."""
-        fresh = _file(directory).with_suffix(".new")
-        fresh.write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n", encoding="utf-8")
-        fresh.replace(_file(directory))
+        """Write the state into the lab's folder."""
+        files.write(_file(directory), json.dumps(dataclasses.asdict(self), indent=2) + "\n")
 
 
 def _file(directory: Path) -> Path:

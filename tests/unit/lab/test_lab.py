@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.lab import ports
+from tests.lab import files, ports
 from tests.lab.errors import LabError
 from tests.lab.lab import Lab
 from tests.lab.oci import Config, Layer, Layout
@@ -144,13 +144,15 @@ class TestProcesses:
         with pytest.raises(LabError, match=r"broken has ended.*\n.*no such flag"):
             processes.wait_ready([broken])
 
-    def test_helpers_that_outlive_it_are_stopped_with_it(self, processes: Processes) -> None:
+    def test_helpers_outlive_it_until_all_are_killed(self, processes: Processes) -> None:
         helper = "import subprocess, time; subprocess.Popen(['sleep', '60']); print('on', flush=True); time.sleep(60)"
         processes.ensure([self.daemon(helper)])
         while "on" not in processes.tail("sleeper"):
             time.sleep(0.01)
         assert len(processes.all()) == 2
         processes.stop(["sleeper"], grace=0)
+        assert [process.leader for process in processes.all()] == [False]
+        processes.kill()
         assert not processes.all()
 
     def test_nothing_of_the_callers_environment_reaches_it(
@@ -254,3 +256,32 @@ def test_the_form_control_has_no_real_nodes(monkeypatch: pytest.MonkeyPatch, tmp
 def test_the_home_is_one_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HEP_SONIC_HOME", str(tmp_path / "elsewhere"))
     assert home() == tmp_path / "elsewhere"
+
+
+class TestFiles:
+    def test_a_mirror_follows_its_source(self, tmp_path: Path) -> None:
+        source, target = tmp_path / "source", tmp_path / "target"
+        for file in ("a/1/model.py", "a/config.pbtxt", "b/config.pbtxt", "a/1/__pycache__/model.pyc"):
+            files.write(source / file, file)
+        files.mirror(source, target)
+        folder = (target / "a").stat().st_ino
+        files.remove(source / "b")
+        files.write(source / "a/config.pbtxt", "another")
+        files.mirror(source, target)
+        assert (target / "a").stat().st_ino == folder
+        assert {str(file.relative_to(target)) for file in target.rglob("*")} == {
+            "a",
+            "a/1",
+            "a/1/model.py",
+            "a/config.pbtxt",
+        }
+        assert (target / "a/config.pbtxt").read_text() == "another"
+
+    def test_a_file_that_is_right_is_left_alone(self, tmp_path: Path) -> None:
+        file = tmp_path / "file"
+        files.write(file, "text", mode=0o600)
+        before = file.stat()
+        files.write(file, "text", mode=0o600)
+        assert file.stat() == before
+        files.write(file, "text", mode=0o640)
+        assert file.stat().st_mode & 0o777 == 0o640
