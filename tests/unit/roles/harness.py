@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,8 @@ import yaml
 from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.parsing.dataloader import DataLoader
-from ansible.plugins.loader import init_plugin_loader
 from ansible.template import Templar
+
 from ansible_collections.hep.sonic.plugins.plugin_utils.errors import SonicError
 from ansible_collections.hep.sonic.plugins.plugin_utils.render import Manifest, Renderer, to_plain
 
@@ -35,11 +35,6 @@ class RoleError(Exception):
 
 
 @cache
-def load_plugins() -> None:
-    """Make the collection's filters known to Ansible."""
-    init_plugin_loader([str(REPOSITORY / ".collections")])
-
-
 def load(path: Path) -> Any:
     """Return the content of a YAML file whose expressions may be evaluated."""
     return DataLoader().load_from_file(str(path), cache="none", trusted_as_template=True)
@@ -74,7 +69,7 @@ class Role:
     def path(self) -> Path:
         return ROLES / self.name
 
-    @property
+    @cached_property
     def variables(self) -> Variables:
         """All variables of the host, in Ansible's order of precedence."""
         groups = {"clusters": ["lab"], "instances": ["cms"]} | dict(self.groups or {})
@@ -91,9 +86,8 @@ class Role:
             "ansible_search_path": [str(self.path)],
         }
 
-    @property
+    @cached_property
     def templar(self) -> Templar:
-        load_plugins()
         return Templar(loader=DataLoader(), variables=self.variables)
 
     def objects(self) -> list[Manifest]:
@@ -127,10 +121,15 @@ class Role:
 
     def _check_arguments(self) -> None:
         for role in ("common", self.name):
-            options = yaml.safe_load((ROLES / role / "meta" / "argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+            options = yaml.safe_load((ROLES / role / "meta" / "argument_specs.yml").read_text())["argument_specs"][
+                "main"
+            ]["options"]
             given = self.templar.template({name: self.variables[name] for name in options if name in self.variables})
             # the defaults are those of defaults/main.yml, which are there already
-            spec = {name: {key: value for key, value in option.items() if key != "default"} for name, option in options.items()}
+            spec = {
+                name: {key: value for key, value in option.items() if key != "default"}
+                for name, option in options.items()
+            }
             messages = ArgumentSpecValidator(spec).validate(given).error_messages
             if messages:
                 raise RoleError("; ".join(messages))
@@ -138,47 +137,53 @@ class Role:
     def _check_asserts(self) -> None:
         path = self.path / "tasks" / "validate.yml"
         for task in load(path) if path.exists() else []:
-            if "ansible.builtin.assert" not in task:
-                continue
-            arguments = task["ansible.builtin.assert"]
-            that = arguments["that"]
-            for templar in self._loop(task):
-                if not all(templar.evaluate_conditional(condition) for condition in (that if isinstance(that, list) else [that])):
-                    raise RoleError(templar.template(arguments["fail_msg"]))
-
-    def _loop(self, task: Mapping[str, Any]) -> Iterator[Templar]:
-        if "loop" not in task:
-            yield self.templar
-            return
-        for item in self.templar.template(task["loop"]):
-            yield self.templar.copy_with_new_env(available_variables=self.variables | {"item": item})
+            arguments = task.get("ansible.builtin.assert")
+            if arguments and not self.templar.evaluate_conditional(arguments["that"]):
+                raise RoleError(self.templar.template(arguments["fail_msg"]))
 
 
-def differences(expected: Any, actual: Any, where: str = "") -> Iterator[str]:
-    """Yield where `actual` does not have what `expected` wants.
+def differences(wanted: Any, found: Any, where: str) -> Iterator[str]:
+    """Yield where `found` does not have what `wanted` says.
 
-    A dictionary may have more keys than wanted. A list of things with names is looked up by name and may have more, any
-    other list must be equal. Where a text is compared with a dictionary, it is YAML. ``None`` wants a key to be absent.
+    A dictionary may have more keys. A list of things with names is looked up by name and may have more; any other list
+    of dictionaries is compared one by one; any other value must be equal. ``None`` wants a key to be absent. Where a
+    text is compared with a dictionary, it is YAML.
     """
-    if isinstance(expected, Mapping):
-        value = yaml.safe_load(actual) if isinstance(actual, str) else actual
-        if not isinstance(value, Mapping):
-            yield f"{where}: wanted {expected!r}, found {actual!r}"
-            return
-        for key, wanted in expected.items():
-            if wanted is None:
-                if key in value:
-                    yield f"{where}.{key}: wanted nothing, found {value[key]!r}"
-            elif key not in value:
-                yield f"{where}.{key}: missing; there is {', '.join(value)}"
+    if isinstance(wanted, Mapping):
+        yield from _differences_of_mappings(wanted, yaml.safe_load(found) if isinstance(found, str) else found, where)
+    elif (
+        isinstance(wanted, list) and isinstance(found, list) and all(isinstance(element, Mapping) for element in wanted)
+    ):
+        yield from _differences_of_lists(wanted, found, where)
+    elif wanted != found or type(wanted) is not type(found):
+        yield f"{where}: wanted {wanted!r}, found {found!r}"
+
+
+def _differences_of_mappings(wanted: Mapping[str, Any], found: Any, where: str) -> Iterator[str]:
+    if not isinstance(found, Mapping):
+        yield f"{where}: wanted {wanted!r}, found {found!r}"
+        return
+    for key, value in wanted.items():
+        if value is None:
+            if key in found:
+                yield f"{where}.{key}: wanted nothing, found {found[key]!r}"
+        elif key in found:
+            yield from differences(value, found[key], f"{where}.{key}")
+        else:
+            yield f"{where}.{key}: missing; there is {', '.join(found)}"
+
+
+def _differences_of_lists(wanted: list[Any], found: list[Any], where: str) -> Iterator[str]:
+    if wanted and all("name" in element for element in wanted):
+        named = {element.get("name"): element for element in found if isinstance(element, Mapping)}
+        for element in wanted:
+            name = element["name"]
+            if name in named:
+                yield from differences(element, named[name], f"{where}[{name}]")
             else:
-                yield from differences(wanted, value[key], f"{where}.{key}")
-    elif isinstance(expected, list) and isinstance(actual, list) and all(isinstance(element, Mapping) and "name" in element for element in expected):
-        named = {element.get("name"): element for element in actual if isinstance(element, Mapping)}
-        for wanted in expected:
-            if wanted["name"] in named:
-                yield from differences(wanted, named[wanted["name"]], f"{where}[{wanted['name']}]")
-            else:
-                yield f"{where}: no {wanted['name']!r}; there is {', '.join(map(str, named))}"
-    elif expected != actual or type(expected) is not type(actual):
-        yield f"{where}: wanted {expected!r}, found {actual!r}"
+                yield f"{where}: no {name!r}; there is {', '.join(map(str, named))}"
+    elif len(wanted) == len(found):
+        for index, (one, other) in enumerate(zip(wanted, found, strict=True)):
+            yield from differences(one, other, f"{where}[{index}]")
+    else:
+        yield f"{where}: wanted {len(wanted)} elements, found {found!r}"
