@@ -184,7 +184,8 @@ def configmap(index: int) -> dict[str, Any]:
     }
 
 
-def measure_apply() -> list[dict[str, Any]]:
+def measure_apply() -> dict[str, Any]:
     """Return the figures of all ways."""
     with control_plane() as kubeconfig, tempfile.TemporaryDirectory() as folder:
-        return [asdict(figures) for figures in Bench(kubeconfig, Path(folder)).run()]
+        rows = [asdict(figures) for figures in Bench(kubeconfig, Path(folder)).run()]
+    return {"rounds": ROUNDS, "rows": rows}

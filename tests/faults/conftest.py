@@ -14,19 +14,12 @@ from collections.abc import Iterator
 import pytest
 
 from ansible_collections.hep.sonic.plugins.plugin_utils.client import Access, Cluster
-from tests.faults.site import INSTANCE, INVENTORY, Site
+from tests.faults.site import Site
 from tests.lab.settings import home
 from tests.lab.state import State
-from tests.system.playbook import run_playbook
 from tests.tools.common import ROOT
 
 LAB = home() / "labs" / "lab"
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the long runs out, unless they are asked for."""
-    if "soak" not in str(config.getoption("markexpr")):
-        items[:] = [item for item in items if item.get_closest_marker("soak") is None]
 
 
 def change_lab(*options: str) -> None:
@@ -62,7 +55,7 @@ def lab_state() -> State:
 def site(cluster: Cluster) -> Iterator[Site]:
     """The instance; it is removed after the last test, and the lab left as it was."""
     before = lab_state().dns_cache
-    yield Site(cluster, keep_dns)
+    instance = Site(cluster, keep_dns)
+    yield instance
     keep_dns(before)
-    run = run_playbook("hep.sonic.remove", inventory=INVENTORY, variables={"remove_instance": INSTANCE})
-    assert run.status == 0, run.output
+    instance.remove()

@@ -15,15 +15,28 @@ from typing import Any, Final
 
 from ansible_collections.hep.sonic.plugins.plugin_utils.client import BUILT_IN, Cluster
 from ansible_collections.hep.sonic.plugins.plugin_utils.errors import RequestError
+from tests.lab.network import ADDRESS
 from tests.system.playbook import run_playbook
 
-INVENTORY: Final = "tests/faults/inventory"
-#: The inventory host, and the namespace it lives in.
+#: The name of the instance and of its namespace: the lab's inventory serves for several.
 INSTANCE: Final = "faults"
+#: A port of its own on the nodes.
+NODE_PORT: Final = 30802
+#: The inventory host that stands for it.
+INVENTORY_HOST: Final = "sonic-lab"
 COMPONENTS: Final = ("triton", "envoy")
+#: What it is deployed with, besides the lab's inventory.
+BASE: Final[Mapping[str, Any]] = {
+    "sonic_instance": INSTANCE,
+    "sonic_longest_request": 75,
+    "envoy_exposure": {"mode": "nodeport", "node_port": NODE_PORT, "allow_plaintext": True},
+    "verify_endpoint": f"{ADDRESS}:{NODE_PORT}",
+}
 POD: Final = BUILT_IN["", "Pod"]
 SERVICE: Final = BUILT_IN["", "Service"]
 NODE: Final = BUILT_IN["", "Node"]
+NAMESPACE: Final = BUILT_IN["", "Namespace"]
+VOLUME: Final = BUILT_IN["", "PersistentVolume"]
 
 
 @dataclass(frozen=True)
@@ -66,9 +79,16 @@ class Site:
 
     def deploy(self, variables: Mapping[str, Any]) -> None:
         """Deploy the instance with these variables on top of its inventory's, and wait until that is done."""
-        run = run_playbook("hep.sonic.site", inventory=INVENTORY, variables=variables)
+        run = run_playbook("hep.sonic.site", variables={**BASE, **variables})
         assert run.status == 0, run.output
         self.variables = variables
+
+    def remove(self) -> None:
+        """Remove the instance and all it leaves."""
+        run = run_playbook("hep.sonic.remove", variables={**BASE, "confirm": INVENTORY_HOST})
+        assert run.status == 0, run.output
+        for path in (NAMESPACE.path("", INSTANCE), VOLUME.path("", f"{INSTANCE}-models")):
+            self.cluster.request("DELETE", path)
 
     @property
     def target(self) -> str:

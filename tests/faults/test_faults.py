@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+import yaml
 
 from tests.faults.faults import FAULTS, KEPT, VICTIM, Fault, lose_node
 from tests.faults.results import record
@@ -30,6 +31,10 @@ RATE: Final = 100.0
 #: A client that is further behind its own schedule measures itself.
 LATE_MS: Final = 500.0
 MIB: Final = 2**20
+
+
+#: The pool of the lab's inventory.
+POOL: Final = yaml.safe_load((ROOT / "inventories/lab/group_vars/instances/sonic.yml").read_text())["sonic_pools"][0]
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,7 @@ class Variant:
         """Return the variables to deploy the instance with."""
         return {
             "sonic_discovery_seconds": self.discovery,
-            "faults_tritons": self.tritons,
+            "sonic_pools": [{**POOL, "replicas": self.tritons}],
             "envoy_replicas": self.envoys,
             **fault.variables,
         }
@@ -158,7 +163,7 @@ def cases() -> Iterator[Any]:
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize(("key", "variant"), cases())
+@pytest.mark.parametrize(("key", "variant"), list(cases()))
 def test_no_request_fails(key: str, variant: Variant, site: Site, tmp_path: Path) -> None:
     check(key, variant, strike(site, key, variant, tmp_path))
 

@@ -1,0 +1,113 @@
+# Copyright (c) 2026 hep.sonic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The measured figures as a page of the documentation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from tests.tools.common import ROOT
+
+DOCUMENT: Final = ROOT / "docs" / "benchmarks.md"
+Results = Mapping[str, Mapping[str, Any]]
+
+OURS: Final = "hep.sonic.apply"
+#: What ours is compared with.
+YARDSTICK: Final = "kubernetes.core.k8s, server-side apply"
+
+PAGE: Final = """\
+# Benchmarks
+
+Written by `make bench` (`python -m tests.bench`), with the figures in `tests/bench/results.json`. What is compared is
+measured in turns, in one run, on one machine: the ratios carry over to yours, the seconds do not.
+
+Machine: {cpus} x {cpu}, Python {python}, ansible-core {core}, {date}.
+
+## Applying objects
+
+ConfigMaps in one task, on an API server of the lab's form `control`; CPU and wall seconds are those above an empty
+play, medians of {rounds} rounds. Requests are counted by the API server. `kubernetes.core` is the one in the PyPI
+package `ansible` 12.3.0.
+
+| way | objects | situation | CPU s | wall s | requests | peak MiB |
+| --- | --- | --- | --- | --- | --- | --- |
+{apply}
+
+`{ours}` of 200 unchanged objects, as a share of {yardstick}:
+**{cpu_ratio:.2f} of the CPU, {wall_ratio:.2f} of the wall, {request_ratio:.2f} of the requests**.
+
+## From nothing to a verified inference
+
+`lab up` with {nodes}, everything built, then `ansible-playbook hep.sonic.site`, which ends with an inference whose
+values are checked: {total:g} s ({up:g} s the lab, {site:g} s the playbook).
+
+## An unchanged site
+
+`ansible-playbook hep.sonic.site -i inventories/lab` when nothing is to be done, checks included: {unchanged:g} s.
+
+## Envoy in front of Triton
+
+One request at a time, {requests} each, asked in turns: model `identity`, 64 bytes, from the host to one Triton
+directly and to an Envoy with two Tritons behind it.
+
+| | p50 ms | p99 ms |
+| --- | --- | --- |
+| Triton directly | {direct[p50]:.2f} | {direct[p99]:.2f} |
+| through Envoy | {envoy[p50]:.2f} | {envoy[p99]:.2f} |
+| added | {added[p50]:.2f} | {added[p99]:.2f} |
+
+Envoy's CPU for a request: {envoy_cpu:.2f} ms.
+"""
+
+
+def render(results: Results) -> str:
+    """Return the page."""
+    apply, start, site, proxy = (results[name]["figures"] for name in ("apply", "start", "site", "proxy"))
+    machine = results["apply"]["machine"]
+
+    def share(figure: str) -> float:
+        of = {
+            row["way"]: row[figure] for row in apply["rows"] if (row["objects"], row["situation"]) == (200, "unchanged")
+        }
+        return float(of[OURS] / of[YARDSTICK])
+
+    return PAGE.format(
+        cpus=machine["cpus"],
+        cpu=machine["cpu"],
+        python=machine["python"],
+        core=machine["ansible-core"],
+        date=results["apply"]["date"],
+        rounds=apply["rounds"],
+        apply="\n".join(map(_row, apply["rows"])),
+        ours=OURS,
+        yardstick=YARDSTICK,
+        cpu_ratio=share("cpu"),
+        wall_ratio=share("wall"),
+        request_ratio=share("requests"),
+        nodes="one node" if start["nodes"] == 1 else f"{start['nodes']} nodes",
+        total=start["total"],
+        up=start["lab_up"],
+        site=start["site"],
+        unchanged=site["wall"],
+        requests=proxy["requests"],
+        direct=proxy["direct_ms"],
+        envoy=proxy["envoy_ms"],
+        added=proxy["added_ms"],
+        envoy_cpu=proxy["envoy_cpu_ms"],
+    )
+
+
+def _row(row: Mapping[str, Any]) -> str:
+    cells = [
+        f"`{row['way']}`" if row["way"] == OURS else row["way"],
+        row["objects"],
+        row["situation"],
+        f"{row['cpu']:.2f}",
+        f"{row['wall']:.2f}",
+        f"{row['requests']:.0f}",
+        f"{row['memory_mib']:.0f}",
+    ]
+    return "| " + " | ".join(map(str, cells)) + " |"
