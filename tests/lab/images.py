@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-import shutil
 import sys
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from tests.lab import programs
+from tests.lab import files, programs
 from tests.lab.errors import LabError
 from tests.lab.oci import Config, Layer, Layout
 from tests.lab.progress import Progress
@@ -154,23 +153,23 @@ def _stamp(name: str) -> Path:
 def _inputs(name: str) -> str:
     """Return a checksum of all that decides what a build makes, but for Debian's updates: an image is built once."""
     digest = hashlib.sha256(f"{name} {versions()}".encode())
-    files = [SOURCE / "images.py", SOURCE / "oci.py", *sorted((SOURCE / "ingredients").iterdir())]
+    ingredients = [SOURCE / "images.py", SOURCE / "oci.py", *sorted((SOURCE / "ingredients").iterdir())]
     if name == "coredns":
         digest.update(programs.inputs("coredns").encode())
-    for file in files:
+    for file in ingredients:
         digest.update(file.read_bytes())
     return digest.hexdigest()
 
 
 def _build(name: str) -> None:
     work = home() / "images" / f".{name}"
-    shutil.rmtree(work, ignore_errors=True)
+    files.remove(work)
     work.mkdir(parents=True)
     _, recipe = IMAGES[name]
     layers, config = recipe(work)
     layout(name).write(layers, config)
-    _stamp(name).write_text(_inputs(name), encoding="ascii")
-    shutil.rmtree(work)
+    files.write(_stamp(name), _inputs(name))
+    files.remove(work)
 
 
 def _add_base(layer: Layer) -> None:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import pwd
@@ -14,6 +15,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +25,7 @@ from tests.lab.control import FIXED_PORTS, PORT_ROLES, ControlPlane
 from tests.lab.errors import LabError
 from tests.lab.lock import exclusive
 from tests.lab.node import REGISTRY, Node, prepare_registry, registry
-from tests.lab.parts import Parts
+from tests.lab.parts import LOOPBACK, Parts
 from tests.lab.processes import POLL, Processes
 from tests.lab.progress import Progress, duration
 from tests.lab.settings import SOURCE, home
@@ -125,13 +127,35 @@ class Lab:
     def _settle(self, form: Form | None, nodes: int | None, dns_cache: int | None) -> State:
         """Return the state to bring about: what is there, changed by what is asked for; and clear the way for it."""
         present = State.load(self.directory)
+        form = self._settle_form(present, form, nodes)
+        nodes = nodes or (present.nodes if present else int(form == "node"))
+        if dns_cache is None:
+            dns_cache = present.dns_cache if present else 0
+        if present and present.boot == boot_id():
+            if form == "node":
+                machine.claim(self.directory)
+            state = dataclasses.replace(present, nodes=nodes, dns_cache=dns_cache)
+        else:
+            if present:
+                self._progress.say("the machine was restarted since: beginning anew")
+            self._purge()
+            state = self._begin(form, nodes, dns_cache)
+        state.save(self.directory)
+        return state
+
+    def _settle_form(self, present: State | None, form: Form | None, nodes: int | None) -> Form:
+        """Return the form to bring about.
+
+        Raises:
+            LabError: It cannot be had.
+        """
         if present and form and form != present.form:
             raise LabError(
                 f"lab {self.name} has the form {present.form}",
                 f"Remove it with `python -m tests.lab down --name {self.name}`, or choose another name.",
             )
         form = form or (present.form if present else "control")
-        if form == "control" and nodes:
+        if form == "control" and nodes is not None:
             raise LabError(
                 "the form `control` has no real nodes",
                 "Leave --nodes out and create pretended ones (docs/lab.md), or use `--form node`.",
@@ -139,34 +163,22 @@ class Lab:
         if form == "node":
             machine.refuse_unless_root()
             machine.refuse_missing_programs()
-            machine.claim(self.directory)
-        if nodes is None:
-            nodes = present.nodes if present else int(form == "node")
-        if dns_cache is None:
-            dns_cache = present.dns_cache if present else 0
-        if present and present.boot == boot_id():
-            present.nodes, present.dns_cache = nodes, dns_cache
-            present.save(self.directory)
-            return present
-        if present:
-            self._progress.say("the machine was restarted since: beginning anew")
-        self._purge()
-        fresh = State(form, self._choose_ports(form), nodes, dns_cache)
-        if form == "node":
-            machine.clean()
-            network.load_modules()
-            network.refuse_overlap()
-            fresh.sysctls = network.settings()
-        self.directory.mkdir(mode=0o700, parents=True)
-        fresh.save(self.directory)
-        return fresh
+            if nodes is not None and nodes < 1:
+                raise LabError(f"a cluster cannot have {nodes} nodes")
+        return form
 
-    def _choose_ports(self, form: Form) -> dict[str, int]:
-        if form == "node":
-            return dict(FIXED_PORTS)
-        others = [State.load(directory) for directory in self.directory.parent.iterdir() if directory.is_dir()]
-        promised = {port for state in others if state for port in state.ports.values()}
-        return ports.choose(self.name, PORT_ROLES, "127.0.0.1", promised)
+    def _begin(self, form: Form, nodes: int, dns_cache: int) -> State:
+        """Make room for a new lab."""
+        self.directory.mkdir(mode=0o700, parents=True)
+        if form == "control":
+            others = [State.load(directory) for directory in self.directory.parent.iterdir() if directory.is_dir()]
+            promised = {port for state in others if state for port in state.ports.values()}
+            return State(form, ports.choose(self.name, PORT_ROLES, LOOPBACK, promised), nodes, dns_cache)
+        machine.claim(self.directory)
+        machine.clean()
+        network.load_modules()
+        network.refuse_overlap()
+        return State(form, dict(FIXED_PORTS), nodes, dns_cache, sysctls=network.settings())
 
     def _start_control(self, parts: Parts) -> None:
         """Start or repair the control plane."""
@@ -187,7 +199,7 @@ class Lab:
         rest = [*control.controllers(), control.kwok()]
         started += self._processes.ensure(rest)
         self._processes.wait_ready(rest)
-        _wait(lambda: _can_have_pods(api), "the first service account")
+        _wait_well(partial(_trouble_with_pods, api), "the namespace `default`")
         if started:
             self._progress.say(f"started {', '.join(started)}")
 
@@ -216,10 +228,10 @@ class Lab:
         self._remove_surplus_nodes(control, api, state.nodes)
         self._processes.wait_ready(agents)
         for node in nodes:
-            _wait_well(lambda node=node: node.trouble(api), node.name)  # type: ignore[misc]
+            _wait_well(partial(node.trouble, api), node.name)
         if started:
             self._progress.say(f"ready: {', '.join(node.name for node in nodes)}")
-        _wait_well(lambda: dns.trouble(api), "the cluster's DNS")
+        _wait_well(partial(dns.trouble, api), "the cluster's DNS")
         self._progress.say(f"the cluster's DNS answers and keeps answers {state.dns_cache} s")
 
     def _push_images(self) -> dict[str, str]:
@@ -307,13 +319,10 @@ def _node_indices(directory: Path) -> list[int]:
     return sorted(int(entry.name.removeprefix("node-")) for entry in (directory / "nodes").glob("node-*"))
 
 
-def _can_have_pods(api: Api) -> bool:
-    """Return whether the default namespace has its service account, without which it refuses pods."""
-    return api.has("/api/v1/namespaces/default/serviceaccounts/default")
-
-
-def _wait(done: Callable[[], bool], what: str) -> None:
-    _wait_well(lambda: "" if done() else "not yet", what)
+def _trouble_with_pods(api: Api) -> str:
+    """Return why the API server would refuse a pod in the namespace `default`; an empty string if it would not."""
+    has_account = api.has("/api/v1/namespaces/default/serviceaccounts/default")
+    return "" if has_account else "it has no service account"
 
 
 def _wait_well(trouble: Callable[[], str], what: str, seconds: float = 120.0) -> None:

@@ -16,7 +16,8 @@ from tests.lab.node import PORTS, REGISTRY_PORT, Node, registry
 from tests.lab.processes import Daemon
 from tests.lab.state import State
 
-_LOOPBACK: Final = "127.0.0.1"
+#: Where a lab without real nodes listens.
+LOOPBACK: Final = "127.0.0.1"
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Parts:
         real = state.form == "node"
         control = ControlPlane(
             directory=directory,
-            address=network.ADDRESS if real else _LOOPBACK,
+            address=network.ADDRESS if real else LOOPBACK,
             ports=state.ports,
             timing=QUICK if real else EASY,
             has_nodes=real,

@@ -18,6 +18,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from tests.lab import files
+
 _VALID: Final = dt.timedelta(days=365)
 #: Certificates begin in the past, for clocks that are set back.
 _SKEW: Final = dt.timedelta(minutes=5)
@@ -109,8 +111,9 @@ def signing_key(directory: Path, name: str) -> tuple[Path, Path]:
     if not public.exists():
         key = ec.generate_private_key(ec.SECP256R1())
         _write_private(private, key)
-        public.write_bytes(
-            key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+        files.write(
+            public,
+            key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo),
         )
     return private, public
 
@@ -158,12 +161,11 @@ def _load_key(path: Path) -> ec.EllipticCurvePrivateKey:
 
 def _write(pair: Pair, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
     _write_private(pair.key, key)
-    pair.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    files.write(pair.certificate, certificate.public_bytes(serialization.Encoding.PEM))
 
 
 def _write_private(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch(mode=0o600)
-    path.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    text = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
+    files.write(path, text, mode=0o600)
