@@ -97,7 +97,7 @@ def molecule_checks() -> list[Check]:
             f"molecule {path.parent.name}",
             ["molecule", "test", "--scenario-name", path.parent.name],
             duration="about a minute",
-            variables={"MOLECULE_GLOB": "molecule/*/molecule.yml"},
+            variables={"MOLECULE_GLOB": "molecule/*/molecule.yml", "COLUMNS": "160"},
         )
         for path in sorted(ROOT.glob("molecule/*/molecule.yml"))
     ]
