@@ -1,0 +1,96 @@
+# Copyright (c) 2026 hep.sonic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Pools, and the options that roles document but Ansible does not fill."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ansible_collections.hep.sonic.plugins.plugin_utils.envoy import BALANCING_SPEC
+from ansible_collections.hep.sonic.plugins.plugin_utils.errors import SonicError
+from ansible_collections.hep.sonic.plugins.plugin_utils.exposure import EXPOSURE_SPEC, MODES_OF
+from ansible_collections.hep.sonic.plugins.plugin_utils.models import SOURCE_SPEC
+from ansible_collections.hep.sonic.plugins.plugin_utils.pools import POOL_SPEC, fill_pools
+
+ROLES = Path(__file__).parents[3] / "roles"
+#: Of an option, what both the filter and the argument spec say.
+SAID = ("type", "elements", "choices", "default", "required")
+
+
+def documented(role: str, variable: str) -> dict[str, Any]:
+    """Return the nested options of a variable in the argument specs."""
+    specs = yaml.safe_load((ROLES / role / "meta" / "argument_specs.yml").read_text())["argument_specs"]
+    options: dict[str, Any] = specs["main"]["options"][variable]["options"]
+    return options
+
+
+def essence(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what options say to a machine."""
+    return {
+        name: {key: value for key, value in option.items() if key in SAID}
+        | ({"options": essence(option["options"])} if "options" in option else {})
+        for name, option in options.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("role", "variable", "spec"),
+    [
+        ("common", "sonic_pools", POOL_SPEC),
+        ("triton", "triton_model_sources", SOURCE_SPEC),
+        ("envoy", "envoy_balancing", BALANCING_SPEC),
+        ("envoy", "envoy_exposure", EXPOSURE_SPEC),
+    ],
+)
+def test_what_is_filled_is_what_is_documented(role: str, variable: str, spec: Mapping[str, Any]) -> None:
+    assert essence(documented(role, variable)) == essence(spec)
+
+
+def test_each_option_of_an_exposure_says_where_it_means_something() -> None:
+    assert set(MODES_OF) == set(EXPOSURE_SPEC) - {"mode"}
+
+
+def test_a_pool_that_says_only_its_name_is_one_server_with_one_gpu() -> None:
+    (pool,) = fill_pools([{"name": "t4"}], 2)
+    assert (pool["replicas"], pool["target_in_flight"]) == (1, 16)
+    assert pool["resources"] == {
+        "requests": {"cpu": "4", "memory": "16Gi", "nvidia.com/gpu": "1"},
+        "limits": {"cpu": "8", "memory": "32Gi", "nvidia.com/gpu": "1"},
+    }
+
+
+def test_a_pool_without_gpu_asks_for_none() -> None:
+    (pool,) = fill_pools([{"name": "cpu", "gpu": {"count": 0}, "resources": {"requests": {"cpu": "1"}}}], 2)
+    assert pool["resources"] == {"requests": {"cpu": "1"}, "limits": {"cpu": "2"}}
+
+
+def test_values_have_their_types() -> None:
+    (pool,) = fill_pools([{"name": "t4", "replicas": "3", "gpu": {"count": "2"}}], 2)
+    assert (pool["replicas"], pool["gpu"]["count"]) == (3, 2)
+
+
+@pytest.mark.parametrize(
+    ("pools", "message"),
+    [
+        ([], "sonic_pools is empty"),
+        (["t4"], r"sonic_pools\[0\] is 't4': a dictionary is wanted"),
+        ([{}], "missing required arguments: name"),
+        ([{"name": "T4"}], "no Kubernetes object can be called"),
+        ([{"name": "a"}, {"name": "b"}, {"name": "a"}], "2 pools named 'a'"),
+        ([{"name": "a", "replicas": -1}], "replicas is -1: it must be at least 0"),
+        ([{"name": "a", "target_in_flight": 0}], "target_in_flight is 0: it must be at least 1"),
+        ([{"name": "a", "gpu": {"count": -1}}], r"gpu\.count is -1"),
+        ([{"name": "a", "gpu": {"product": "T4"}}], "product"),
+        ([{"name": "a", "resources": {"requests": {"cpu": "many"}}}], r"sonic_pools\[0\]\.resources: 'many' is not"),
+    ],
+)
+def test_a_pool_that_cannot_be_is_refused(pools: list[Any], message: str) -> None:
+    with pytest.raises(SonicError, match=message):
+        fill_pools(pools, 2)
