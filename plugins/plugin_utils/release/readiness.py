@@ -67,12 +67,13 @@ def _number(obj: Manifest, *path: str, default: int = 0) -> int:
 def _deployment(obj: Manifest) -> Readiness:
     wanted = _number(obj, "spec", "replicas", default=1)
     updated = _number(obj, "status", "updatedReplicas")
-    available = _number(obj, "status", "availableReplicas")
+    # not availableReplicas: minReadySeconds paces the steps of a rollout, and after the last one nothing follows
+    ready = _number(obj, "status", "readyReplicas")
     total = _number(obj, "status", "replicas")
-    text = f"{min(updated, available)}/{wanted} ready"
+    text = f"{min(updated, ready)}/{wanted} ready"
     if total > updated:
         text += f", {total - updated} of the old template left"
-    if updated >= wanted and available >= wanted and total == updated:
+    if updated >= wanted and ready >= wanted and total == updated:
         return Readiness(State.READY, text)
     if _condition(obj, "Progressing").get("reason") == "ProgressDeadlineExceeded":
         return Readiness(State.FAILED, f"{text}; {_condition(obj, 'Progressing').get('message', '')}")

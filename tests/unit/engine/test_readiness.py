@@ -28,7 +28,7 @@ def condition(kind: str, status: str, **more: str) -> dict[str, Any]:
     return {"conditions": [{"type": kind, "status": status, **more}]}
 
 
-ALL = {"replicas": 3, "updatedReplicas": 3, "availableReplicas": 3}
+ALL = {"replicas": 3, "updatedReplicas": 3, "readyReplicas": 3}
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ ALL = {"replicas": 3, "updatedReplicas": 3, "availableReplicas": 3}
         (deployment(**ALL), State.READY, "3/3 ready"),
         (deployment(observed=1, **ALL), State.WAITING, "not seen by its controller yet"),
         (obj("apps/v1", "Deployment", {"replicas": 0}, {"observedGeneration": 2}), State.READY, "0/0 ready"),
-        (deployment(**{**ALL, "availableReplicas": 1}), State.WAITING, "1/3 ready"),
+        (deployment(**{**ALL, "readyReplicas": 1}), State.WAITING, "1/3 ready"),
         (deployment(**{**ALL, "replicas": 4}), State.WAITING, "3/3 ready, 1 of the old template left"),
         (
             deployment(**condition("Progressing", "False", reason="ProgressDeadlineExceeded", message="no progress")),
