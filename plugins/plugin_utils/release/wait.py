@@ -27,6 +27,8 @@ from ansible_collections.hep.sonic.plugins.plugin_utils.release.spec import PART
 #: Seconds between two looks at the objects, and between two looks for reasons, which cost more.
 POLL_SECONDS: Final = 0.5
 DIAGNOSIS_SECONDS: Final = 2.0
+#: Seconds after which the first line of progress comes: what is ready by then needs none.
+QUIET_SECONDS: Final = 1.0
 #: Seconds after which a line of progress is repeated although nothing moved.
 REPEAT_SECONDS: Final = 20.0
 #: Lines of a container's log, and events, in the report of a failure.
@@ -221,6 +223,8 @@ class Waiter:
 
     def _say(self, name: str, text: str, elapsed: float) -> None:
         said, at = self._said.get(name, ("", 0.0))
+        if elapsed < QUIET_SECONDS:
+            return
         if text != said or elapsed - at >= REPEAT_SECONDS:
             self._said[name] = (text, elapsed)
             self._progress(f"{name} {text} ({_duration(elapsed)})")
