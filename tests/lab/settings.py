@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -27,22 +28,28 @@ def home() -> Path:
 
 @dataclass(frozen=True)
 class Versions:
-    """The content of `versions.toml`."""
+    """The content of `versions.toml`.
 
-    go_minimum: str
+    Attributes:
+        go: The least Go toolchain.
+        kubernetes: Kubernetes, and so on.
+        debian: Name of the Debian in the images.
+        python: First two numbers of that Debian's Python.
+        wheels: What comes from PyPI.
+    """
+
+    go: str
     etcd: str
     kubernetes: str
     coredns: str
     kwok: str
     debian: str
     python: str
-    pause: str
-    triton: str
-    envoy: str
+    wheels: Mapping[str, str]
 
 
 @cache
 def versions() -> Versions:
     """Return the versions of all that the lab is made of."""
     data = tomllib.loads((SOURCE / "versions.toml").read_text(encoding="utf-8"))
-    return Versions(go_minimum=data["go"]["minimum"], **data["programs"], **data["images"])
+    return Versions(go=data["go"]["minimum"], wheels=data["wheels"], **data["programs"], **data["images"])

@@ -46,6 +46,12 @@ def test_what_is_built_is_what_the_versions_say(program: str, module: str) -> No
     assert re.search(rf"{re.escape(module)} v{re.escape(getattr(versions(), program))}\b", pinned)
 
 
+def test_every_wheel_has_a_checksum() -> None:
+    pinned = (SOURCE / "ingredients" / "wheels.txt").read_text(encoding="utf-8")
+    found = dict(re.findall(r"^(\S+)==(\S+) --hash=sha256:[0-9a-f]{64}$", pinned, re.MULTILINE))
+    assert found == versions().wheels
+
+
 def test_the_staging_modules_are_those_of_the_same_kubernetes() -> None:
     pinned = (SOURCE / "go" / "kubernetes" / "go.mod").read_text(encoding="utf-8")
     staged = set(re.findall(r"^\tk8s\.io/\S+ => k8s\.io/\S+ (\S+)$", pinned, re.MULTILINE))
@@ -57,7 +63,7 @@ def test_the_least_go_is_the_one_that_the_modules_ask_for() -> None:
         re.findall(r"^go (\d+)\.(\d+)", (SOURCE / "go" / program.module / "go.mod").read_text(), re.MULTILINE)[0]
         for program in PROGRAMS.values()
     ]
-    assert ".".join(max(asked, key=lambda pair: tuple(map(int, pair)))) == versions().go_minimum
+    assert ".".join(max(asked, key=lambda pair: tuple(map(int, pair)))) == versions().go
 
 
 @pytest.mark.parametrize("file", sorted((SOURCE / "config").glob("*")), ids=lambda file: file.name)
