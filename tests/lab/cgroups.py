@@ -13,12 +13,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from tests.lab.errors import LabError
 from tests.lab.processes import POLL, end
 
 #: Parent of all the lab's groups.
 LAB: Final = "hep-sonic"
 
 _ROOT: Final = Path("/sys/fs/cgroup")
+_ROUNDS: Final = 5
 
 
 def create(path: str) -> None:
@@ -42,9 +44,18 @@ def create(path: str) -> None:
 
 
 def kill(path: str) -> None:
-    """Kill every process in a group and those below it."""
-    while pids := set(_pids(path)):
-        end(pids, 0, lambda pid: pid in set(_pids(path)))
+    """Kill every process in a group and those below it.
+
+    Raises:
+        LabError: One does not die.
+    """
+    # a container that starts meanwhile is in the next round
+    for _ in range(_ROUNDS):
+        pids = set(_pids(path))
+        if not pids:
+            return
+        end(pids, 0, lambda pid: _is_in(pid, path))
+    raise LabError(f"processes in the control group {path} do not die: {', '.join(map(str, _pids(path)))}")
 
 
 def remove(path: str) -> None:
@@ -93,6 +104,13 @@ def _pass_controllers_on(group: Path) -> None:
 def _is_v2() -> bool:
     """Return whether the machine has cgroup v2 alone."""
     return (_ROOT / "cgroup.controllers").exists()
+
+
+def _is_in(pid: int, path: str) -> bool:
+    try:
+        return f":/{path}/" in Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return False
 
 
 def _pids(path: str) -> Iterator[int]:

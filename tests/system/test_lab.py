@@ -99,7 +99,7 @@ def all_traces() -> dict[str, set[str]]:
         "links": {link["ifname"] for link in links},
         "routes": lines("ip", "route", "show"),
         "nft tables": lines("nft", "list", "tables"),
-        "control groups": {str(path) for path in Path("/sys/fs/cgroup").glob("*/hep-sonic*")},
+        "control groups": {str(path) for path in Path("/sys/fs/cgroup").glob("**/hep-sonic*")},
         "claims": {str(path) for path in Path("/run").glob("hep-sonic*")},
     }
 
