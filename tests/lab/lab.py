@@ -169,17 +169,20 @@ class Lab:
         return form
 
     def _begin(self, form: Form, nodes: int, dns_cache: int) -> State:
-        """Make room for a new lab."""
-        self.directory.mkdir(mode=0o700, parents=True)
+        """Make room for a new lab and return its state."""
         if form == "control":
             others = [State.load(directory) for directory in self.directory.parent.iterdir() if directory.is_dir()]
             promised = {port for state in others if state for port in state.ports.values()}
-            return State(form, ports.choose(self.name, PORT_ROLES, LOOPBACK, promised), nodes, dns_cache)
-        machine.claim(self.directory)
-        machine.clean()
-        network.load_modules()
-        network.refuse_overlap()
-        return State(form, dict(FIXED_PORTS), nodes, dns_cache, sysctls=network.settings())
+            state = State(form, ports.choose(self.name, PORT_ROLES, LOOPBACK, promised), nodes, dns_cache)
+        else:
+            machine.claim(self.directory)
+            machine.clean()
+            network.load_modules()
+            network.refuse_overlap()
+            state = State(form, dict(FIXED_PORTS), nodes, dns_cache, sysctls=network.settings())
+        # its keys are in it
+        self.directory.mkdir(mode=0o700)
+        return state
 
     def _start_control(self, parts: Parts) -> None:
         """Start or repair the control plane."""

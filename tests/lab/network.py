@@ -74,17 +74,19 @@ def restore(before: dict[str, str]) -> None:
 def refuse_overlap() -> None:
     """Refuse to take addresses that the machine already uses for something else.
 
+    A wider route to elsewhere, as private networks have, is no obstacle: the lab's are narrower and win.
+
     Raises:
-        LabError: A route of the machine leads into one of the lab's ranges.
+        LabError: One of the lab's ranges is on a link of the machine, or has a route of its own.
     """
-    ours = [ipaddress.ip_network(text) for text in (POD_RANGE, UPLINK_RANGE, SERVICE_RANGE)]
+    ours = [ipaddress.IPv4Network(text) for text in (POD_RANGE, UPLINK_RANGE, SERVICE_RANGE)]
     for route in json.loads(run(["ip", "-json", "-4", "route", "show"])):
         device = route.get("dev", "")
         if route["dst"] == "default" or device in {BRIDGE, UPLINKS}:
             continue
-        used = ipaddress.ip_network(route["dst"])
+        used = ipaddress.IPv4Network(route["dst"])
         for network in ours:
-            if network.overlaps(used):
+            if network.overlaps(used) and (route.get("scope") == "link" or used.subnet_of(network)):
                 raise LabError(
                     f"this machine uses {used} on {device}; the lab needs {network} for itself",
                     "The form `node` cannot run here; `--form control` can.",

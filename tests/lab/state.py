@@ -54,10 +54,10 @@ class State:
 
     @classmethod
     def load(cls, directory: Path) -> State | None:
-        """Return the state in a lab's folder, or None if there is no lab."""
+        """Return the state in a lab's folder, or None if there is none that can be read: what is there is no lab."""
         try:
             return cls(**json.loads(_file(directory).read_text(encoding="utf-8")))
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError, TypeError):
             return None
 
     def save(self, directory: Path) -> None:
