@@ -53,8 +53,8 @@ def fill_exposure(exposure: Any) -> dict[str, Any]:
             )
     if mode in PUBLIC and not filled["allow_plaintext"] and not _restricted(filled["source_ranges"]):
         raise SonicError(
-            f"envoy_exposure.mode is {mode}: everybody who reaches the nodes could call the service, which speaks neither TLS"
-            " nor asks for a token.",
+            f"envoy_exposure.mode is {mode}: everybody who reaches the nodes could call the service, "
+            "which speaks neither TLS nor asks for a token.",
             "Name the networks that may call (mode loadbalancer, envoy_exposure.source_ranges), or accept it with"
             " envoy_exposure.allow_plaintext: true.",
         )

@@ -58,7 +58,8 @@ def instance_namespaces(
         other, known = levels.setdefault(namespace, (instance, level))
         if known != level:
             raise SonicError(
-                f"sonic_pod_security is {known} for {other} and {level} for {instance}, which share the namespace {namespace}.",
+                f"sonic_pod_security is {known} for {other} and {level} for {instance}, "
+                f"which share the namespace {namespace}.",
                 "Give both the same, or each its own sonic_namespace.",
             )
-    return [{"name": namespace, "level": level} for namespace, (_, level) in sorted(levels.items())]
+    return [{"name": namespace, "level": level} for namespace, (_instance, level) in sorted(levels.items())]

@@ -18,14 +18,13 @@ from ansible_collections.hep.sonic.plugins.plugin_utils.errors import SonicError
 
 try:
     import numpy as np
-    import numpy.typing as npt
     from tritonclient.utils import triton_to_np_dtype
 except ImportError as error:
     MISSING_PACKAGE: ImportError | None = error
 else:
     MISSING_PACKAGE = None
 
-Array: TypeAlias = "npt.NDArray[Any]"
+Array: TypeAlias = "np.typing.NDArray[Any]"
 Json = Mapping[str, Any]
 
 #: Length of a variable dimension (-1) in a generated input whose shape is not given.
