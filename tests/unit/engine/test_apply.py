@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -69,7 +70,7 @@ class Playbook:
         path = self._folder / "playbook.yml"
         path.write_text(yaml.safe_dump(play))
         return subprocess.Popen(
-            ["ansible-playbook", str(path), *options],
+            [str(Path(sys.executable).with_name("ansible-playbook")), str(path), *options],
             env=self._environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
