@@ -9,7 +9,9 @@ Standard library only: `python -m tests.tools.venv` uses it before anything is i
 
 from __future__ import annotations
 
+import hashlib
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -21,6 +23,23 @@ from typing import Final, NoReturn
 ROOT: Final = Path(__file__).resolve().parents[2]
 #: Everything that is built, cached or running lies below it.
 HOME: Final = Path(os.environ.get("HEP_SONIC_HOME") or "~/.cache/hep-sonic").expanduser()
+
+
+def files() -> list[Path]:
+    """Return the files of the checkout that git knows or would add, relative to it."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
+    return sorted({Path(name) for name in names if name and (ROOT / name).is_file()})
+
+
+def fingerprint(*words: str) -> str:
+    """Return a hash of the checkout's files, their modes and contents, and of `words`."""
+    digest = hashlib.sha256(repr(words).encode())
+    for path in files():
+        full = ROOT / path
+        digest.update(f"{path} {full.stat().st_mode:o} ".encode())
+        digest.update(hashlib.sha256(full.read_bytes()).digest())
+    return digest.hexdigest()
 
 
 def say(line: str) -> None:

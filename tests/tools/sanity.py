@@ -5,12 +5,11 @@
 """Run ansible-test sanity for one series of ansible-core on a copy of the checkout.
 
 ansible-test wants the collection physically at ansible_collections/hep/sonic and does not follow a link. The copy and
-the environments that ansible-test makes lie below HEP_SONIC_HOME; an unchanged checkout that passed is not tested anew.
+the environments that ansible-test makes lie below HEP_SONIC_HOME.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import subprocess
@@ -18,40 +17,26 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from tests.tools.common import HOME, ROOT, fail, say
+from tests.tools.common import HOME, ROOT, fail, files
 
 #: The pip that each ansible-test installs into its environments (ansible_test/_internal/python_requirements.py).
 PIP: Final = {"2.19": "24.2", "2.21": "25.2"}
 
 
 def shipped() -> list[Path]:
-    """Return the files of the collection that git knows or would add, relative to the checkout.
+    """Return the files of the collection and sanity's own of the tests.
 
-    The tests stay out but for sanity's own: they are not shipped, and ruff and mypy are stricter with them.
+    The other tests stay out: they are not shipped, and ruff and mypy are stricter with them.
     """
-    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    names = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
-    files = [Path(name) for name in names if name and (ROOT / name).is_file()]
-    return sorted(path for path in files if path.parts[0] != "tests" or path.parts[1] == "sanity")
+    return [path for path in files() if path.parts[0] != "tests" or path.parts[1] == "sanity"]
 
 
-def fingerprint(files: list[Path]) -> str:
-    """Return a hash of names, modes and contents."""
-    digest = hashlib.sha256()
-    for path in files:
-        full = ROOT / path
-        digest.update(f"{path} {full.stat().st_mode:o} ".encode())
-        digest.update(hashlib.sha256(full.read_bytes()).digest())
-    return digest.hexdigest()
-
-
-def copy(files: list[Path], target: Path) -> None:
-    """Make `target` hold exactly `files`; times are kept, so that tools see what did not change."""
-    wanted = set(files)
+def copy(wanted: list[Path], target: Path) -> None:
+    """Make `target` hold exactly these files; times are kept, so that tools see what did not change."""
     for path in [found for found in target.rglob("*") if not found.is_dir()]:
-        if path.relative_to(target) not in wanted:
+        if path.relative_to(target) not in set(wanted):
             path.unlink()
-    for path in files:
+    for path in wanted:
         (target / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / path, target / path)
 
@@ -71,23 +56,14 @@ def main() -> None:
     """Test the checkout with the ansible-test of the environment that runs this."""
     series = sys.argv[1]
     state = HOME / "sanity" / f"core{series}"
-    files = shipped()
-    passed = state / "passed"
-    content = fingerprint(files)
-    if passed.exists() and passed.read_text() == content:
-        say("unchanged since it passed")
-        return
     target = state / "ansible_collections/hep/sonic"
-    copy(files, target)
+    copy(shipped(), target)
     provide_pip(PIP[series], state)
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     command = ["ansible-test", "sanity", "--local", "--python", python, "--color", "no"]
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     environment |= {"HOME": str(state), "PIP_QUIET": "1", "PIP_PROGRESS_BAR": "off"}
-    status = subprocess.run(command, cwd=target, env=environment, check=False).returncode
-    if status == 0:
-        passed.write_text(content)
-    sys.exit(status)
+    sys.exit(subprocess.run(command, cwd=target, env=environment, check=False).returncode)
 
 
 if __name__ == "__main__":
