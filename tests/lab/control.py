@@ -235,6 +235,8 @@ class ControlPlane:
             f"--node-monitor-grace-period={self.timing.grace}s",
             "--node-monitor-period=2s",
             "--horizontal-pod-autoscaler-sync-period=5s",
+            # a claim that was created before its volume is looked at again after so long; the default is 15 s
+            "--pvclaimbinder-sync-period=1s",
             "--kube-api-qps=200",
             "--kube-api-burst=400",
         )

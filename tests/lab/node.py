@@ -192,8 +192,8 @@ class Node:
         if containerd in processes.daemons():
             self._forget_containers()
             processes.stop([containerd], grace=5)
-        else:
-            # Its records may name containers that a crash ended; images are pulled again in seconds.
+        elif (self.directory / "containerd.sock").exists():
+            # It died, and its records may name containers that ended with it. Images are pulled again in seconds.
             files.remove(self.images)
         self.namespaces.destroy()
         cgroups.remove(self.cgroup)
