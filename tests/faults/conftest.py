@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import pytest
 
 from ansible_collections.hep.sonic.plugins.plugin_utils.client import Access, Cluster
-from tests.faults.site import Site
+from tests.faults.site import INSTANCE, Site
 from tests.lab.settings import home
 from tests.lab.state import State
 from tests.tools.common import ROOT
@@ -55,7 +55,6 @@ def lab_state() -> State:
 def site(cluster: Cluster) -> Iterator[Site]:
     """The instance; it is removed after the last test, and the lab left as it was."""
     before = lab_state().dns_cache
-    instance = Site(cluster, keep_dns)
-    yield instance
+    yield Site(cluster, keep_dns)
     keep_dns(before)
-    instance.remove()
+    INSTANCE.remove()

@@ -155,7 +155,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "c": Fault(
         "Triton rolls to a new configuration",
         roll("triton", {"triton_extra_env": [{"name": "ROLLED", "value": "yes"}]}),
-        90,
+        140,
         slow_requests=True,
     ),
     "d": Fault(

@@ -15,28 +15,16 @@ from typing import Any, Final
 
 from ansible_collections.hep.sonic.plugins.plugin_utils.client import BUILT_IN, Cluster
 from ansible_collections.hep.sonic.plugins.plugin_utils.errors import RequestError
-from tests.lab.network import ADDRESS
-from tests.system.playbook import run_playbook
+from tests.system.instance import Instance
 
-#: The name of the instance and of its namespace: the lab's inventory serves for several.
-INSTANCE: Final = "faults"
-#: A port of its own on the nodes.
-NODE_PORT: Final = 30802
-#: The inventory host that stands for it.
-INVENTORY_HOST: Final = "sonic-lab"
+INSTANCE: Final = Instance("faults", 30802)
+NAMESPACE: Final = INSTANCE.name
 COMPONENTS: Final = ("triton", "envoy")
-#: What it is deployed with, besides the lab's inventory.
-BASE: Final[Mapping[str, Any]] = {
-    "sonic_instance": INSTANCE,
-    "sonic_longest_request": 75,
-    "envoy_exposure": {"mode": "nodeport", "node_port": NODE_PORT, "allow_plaintext": True},
-    "verify_endpoint": f"{ADDRESS}:{NODE_PORT}",
-}
+#: The instance's ``sonic_longest_request``: more than the longest request that the tests send.
+LONGEST_SECONDS: Final = 75
 POD: Final = BUILT_IN["", "Pod"]
 SERVICE: Final = BUILT_IN["", "Service"]
 NODE: Final = BUILT_IN["", "Node"]
-NAMESPACE: Final = BUILT_IN["", "Namespace"]
-VOLUME: Final = BUILT_IN["", "PersistentVolume"]
 
 
 @dataclass(frozen=True)
@@ -79,28 +67,20 @@ class Site:
 
     def deploy(self, variables: Mapping[str, Any]) -> None:
         """Deploy the instance with these variables on top of its inventory's, and wait until that is done."""
-        run = run_playbook("hep.sonic.site", variables={**BASE, **variables})
-        assert run.status == 0, run.output
+        INSTANCE.must("hep.sonic.site", sonic_longest_request=LONGEST_SECONDS, **variables)
         self.variables = variables
-
-    def remove(self) -> None:
-        """Remove the instance and all it leaves."""
-        run = run_playbook("hep.sonic.remove", variables={**BASE, "confirm": INVENTORY_HOST})
-        assert run.status == 0, run.output
-        for path in (NAMESPACE.path("", INSTANCE), VOLUME.path("", f"{INSTANCE}-models")):
-            self.cluster.request("DELETE", path)
 
     @property
     def target(self) -> str:
         """The address of its Service in the cluster."""
-        service = self.cluster.get(SERVICE, INSTANCE, INSTANCE)
+        service = self.cluster.get(SERVICE, NAMESPACE, INSTANCE.name)
         assert service is not None
         return f"{service['spec']['clusterIP']}:{service['spec']['ports'][0]['port']}"
 
     def pods(self, component: str) -> list[Pod]:
         """Return the Pods of Triton or Envoy, those that are leaving included."""
-        selector = f"app.kubernetes.io/name={component},app.kubernetes.io/instance={INSTANCE}"
-        return [Pod.of(obj) for obj in self.cluster.list(POD, INSTANCE, labels=selector)]
+        selector = f"app.kubernetes.io/name={component},app.kubernetes.io/instance={INSTANCE.name}"
+        return [Pod.of(obj) for obj in self.cluster.list(POD, NAMESPACE, labels=selector)]
 
     def serving(self, component: str, node: str = "") -> list[Pod]:
         """Return the Pods that are ready and not leaving, of one node or of all."""
@@ -111,7 +91,7 @@ class Site:
         """Delete a Pod, as a person does, or without waiting for what it still does."""
         body = {"apiVersion": "v1", "kind": "DeleteOptions"} | ({"gracePeriodSeconds": 0} if at_once else {})
         try:
-            self.cluster.request("DELETE", POD.path(INSTANCE, pod.name), body=body)
+            self.cluster.request("DELETE", POD.path(NAMESPACE, pod.name), body=body)
         except RequestError as error:
             if error.status != 404:
                 raise
@@ -121,13 +101,13 @@ class Site:
         body = {
             "apiVersion": "policy/v1",
             "kind": "Eviction",
-            "metadata": {"name": pod.name, "namespace": INSTANCE},
+            "metadata": {"name": pod.name, "namespace": NAMESPACE},
         }
-        self.cluster.request("POST", POD.path(INSTANCE, pod.name) + "/eviction", body=body)
+        self.cluster.request("POST", POD.path(NAMESPACE, pod.name) + "/eviction", body=body)
 
     def gone(self, pod: Pod) -> bool:
         """Return whether a Pod has ended and left the API."""
-        found = self.cluster.get(POD, INSTANCE, pod.name)
+        found = self.cluster.get(POD, NAMESPACE, pod.name)
         return found is None or found["metadata"]["uid"] != pod.uid
 
     def cordon(self, node: str, *, closed: bool) -> None:

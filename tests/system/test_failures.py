@@ -1,0 +1,172 @@
+# Copyright (c) 2026 hep.sonic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What goes wrong on a site ends with its reason in one screen, and what was cut off is completed by the next run."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+
+from ansible_collections.hep.sonic.plugins.plugin_utils.client import BUILT_IN, Access, Cluster
+from ansible_collections.hep.sonic.plugins.plugin_utils.objects import drop_server_fields
+from tests.lab.lab import Lab
+from tests.lab.progress import Progress
+from tests.system.instance import Instance
+from tests.system.playbook import LAB_INVENTORY, Run
+from tests.tools.common import ROOT
+
+pytestmark = pytest.mark.timeout(600)
+
+#: Lines that a terminal shows at once.
+SCREEN: Final = 50
+#: Servers end soon where no request takes long and the DNS keeps no names.
+QUICK: Final[Mapping[str, Any]] = {"sonic_discovery_seconds": 2, "sonic_longest_request": 30}
+SITE: Final = "hep.sonic.site"
+
+
+@pytest.fixture(scope="module")
+def kubeconfig() -> Path:
+    """The administrator's access to the lab."""
+    return Lab("lab", Progress(None)).kubeconfig
+
+
+@pytest.fixture
+def instance() -> Iterator[Instance]:
+    """An instance that does not exist yet, and is removed afterwards."""
+    instance = Instance("failures", 30803)
+    instance.remove()
+    yield instance
+    instance.remove()
+
+
+def reason(run: Run) -> str:
+    """Return what a failed run shows of its reason: from the error to the end."""
+    assert run.status != 0, run.output
+    shown = run.output[run.output.index("[ERROR]") :]
+    shown = shown.partition("\nfatal: ")[0]
+    assert len(shown.splitlines()) <= SCREEN, shown
+    assert "Traceback" not in run.output
+    return shown
+
+
+def test_a_wrong_image_name_is_named(instance: Instance) -> None:
+    image = "10.200.0.1:5000/tritonn:26.07"
+    run = instance.run(SITE, triton_image=image, **QUICK)
+    shown = reason(run)
+    assert image in shown
+    assert "ImagePull" in shown or "cannot be pulled" in shown
+    assert run.seconds < 45, "30 s after the kubelet knew it, and the time before"
+
+
+def test_a_missing_model_is_named(instance: Instance) -> None:
+    models = [{"name": "particlenet_AK8_PT"}]
+    shown = reason(instance.run(SITE, sonic_models=models, triton_startup_seconds=20, **QUICK))
+    assert "particlenet_AK8_PT" in shown
+
+
+def test_a_typing_error_in_a_variable_is_named_before_anything_is_done(instance: Instance) -> None:
+    run = instance.run(SITE, triton_imagee="x", envoy_replicass=3, **QUICK)
+    shown = reason(run)
+    assert "triton_imagee" in shown
+    assert 'Did you mean "triton_image"?' in shown
+    assert "envoy_replicass" in shown
+    assert not run.applied()
+
+
+def test_missing_rights_are_named(instance: Instance, kubeconfig: Path, tmp_path: Path) -> None:
+    instance.must(SITE, **QUICK)
+    shown = reason(instance.run(SITE, sonic_kubeconfig=str(powerless(kubeconfig, instance.name, tmp_path)), **QUICK))
+    assert f"system:serviceaccount:{instance.name}:default" in shown
+    assert "cannot" in shown
+
+
+def test_an_api_server_that_is_not_there_is_named(instance: Instance, kubeconfig: Path, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"https://127.0.0.1:{server.getsockname()[1]}"
+    config = yaml.safe_load(kubeconfig.read_text())
+    config["clusters"][0]["cluster"]["server"] = address
+    path = tmp_path / "kubeconfig"
+    path.write_text(json.dumps(config))
+    run = instance.run(SITE, sonic_kubeconfig=str(path))
+    shown = reason(run)
+    assert address in shown
+    assert "Connection refused" in shown
+    assert run.seconds < 30
+
+
+def powerless(kubeconfig: Path, namespace: str, folder: Path) -> Path:
+    """Return the kubeconfig of a ServiceAccount that may do nothing."""
+    with Cluster(Access(kubeconfig=str(kubeconfig))) as cluster:
+        path = BUILT_IN["", "ServiceAccount"].path(namespace, "default") + "/token"
+        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+        token = cluster.request("POST", path, body=body).body["status"]["token"]
+    config = yaml.safe_load(kubeconfig.read_text())
+    config["users"] = [{"name": user["name"], "user": {"token": token}} for user in config["users"]]
+    written = folder / "powerless"
+    written.write_text(json.dumps(config))
+    return written
+
+
+#: Where a run is killed: when it shows this.
+MOMENTS: Final = (
+    "TASK [hep.sonic.triton : Apply the Triton servers]",  # its requests are under way
+    "failures-triton-cpu 0/2 ready",  # it waits for what it has written
+    "TASK [hep.sonic.envoy : Apply the Envoys]",
+)
+KINDS: Final = (
+    ("", "ConfigMap"),
+    ("", "Service"),
+    ("", "PersistentVolumeClaim"),
+    ("apps", "Deployment"),
+    ("policy", "PodDisruptionBudget"),
+)
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_run_that_was_killed_is_completed_by_the_next(moment: str, instance: Instance, kubeconfig: Path) -> None:
+    instance.must(SITE, **QUICK)
+    undisturbed = objects(kubeconfig, instance)
+    instance.remove()
+    kill_when_it_shows(moment, instance)
+    instance.must(SITE, **QUICK)
+    assert objects(kubeconfig, instance) == undisturbed
+    again = instance.must(SITE, **QUICK)
+    assert not [task.name for task in again.tasks if task.changed]
+
+
+def kill_when_it_shows(line: str, instance: Instance) -> None:
+    """Run the site and kill it, with all its processes, when its output has this."""
+    variables = json.dumps({**instance.variables, **QUICK})
+    command = [str(instance.programs / "ansible-playbook"), SITE, "-i", LAB_INVENTORY, "-e", variables]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True
+    ) as process:
+        assert process.stdout is not None
+        assert any(line in shown for shown in process.stdout), f"never seen: {line}"
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def objects(kubeconfig: Path, instance: Instance) -> dict[str, Any]:
+    """Return the instance's objects, without what differs each time they are created."""
+    found = {}
+    with Cluster(Access(kubeconfig=str(kubeconfig))) as cluster:
+        for key in KINDS:
+            for obj in cluster.list(BUILT_IN[key], instance.name, labels=f"app.kubernetes.io/part-of={instance.name}"):
+                kept = drop_server_fields(obj)
+                kept["metadata"].get("annotations", {}).pop("deployment.kubernetes.io/revision", None)
+                for field in ("clusterIP", "clusterIPs"):
+                    kept.get("spec", {}).pop(field, None)
+                found[f"{obj['kind']} {obj['metadata']['name']}"] = kept
+    assert found
+    return found
