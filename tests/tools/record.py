@@ -50,7 +50,7 @@ def record(command: list[str]) -> str:
         sys.stdout.flush()
     if process.wait() != 0:
         fail(f"{' '.join(command)} ended with status {process.returncode}.", "Mend what it says, then record again.")
-    return written.decode()
+    return written.decode().replace("\r\n", "\n").replace(str(Path.home()), "~")
 
 
 def picture(title: str, output: str) -> str:
