@@ -1,0 +1,74 @@
+# Copyright (c) 2026 hep.sonic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The action as an operator meets it: an inventory with mistakes, the collection's own roles, each ansible-core."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.system.playbook import Run, run_playbook
+from tests.tools.venv import cores
+
+PLAY = """
+- hosts: clusters:instances
+  connection: local
+  gather_facts: false
+  tasks:
+    - hep.sonic.check_inventory:
+      run_once: true
+"""
+HOSTS = """
+clusters: {hosts: {geddes: {}}}
+instances: {hosts: {sonic-cms: {}, sonic-atlas: {}}}
+"""
+
+
+def check(folder: Path, variables: str, programs: Path) -> Run:
+    (folder / "inventory/group_vars").mkdir(parents=True)
+    (folder / "inventory/hosts.yml").write_text(HOSTS)
+    (folder / "inventory/group_vars/instances.yml").write_text(variables)
+    (folder / "play.yml").write_text(PLAY)
+    return run_playbook(str(folder / "play.yml"), inventory=str(folder / "inventory"), programs=programs)
+
+
+@pytest.mark.parametrize("programs", cores().values(), ids=cores())
+def test_mistakes_are_told_with_file_line_and_hosts(tmp_path: Path, programs: Path) -> None:
+    variables = """
+envoy_replica: 3
+envoy_replicas: "{{ '3' }}"
+envoy_exposure:
+  mode: nodport
+sonic_longest_request: "{{ no_such_variable }}"
+"""
+    run = check(tmp_path, variables, programs)
+    assert run.status != 0
+    message = run.tasks[-1].result["msg"]
+    file = tmp_path / "inventory/group_vars/instances.yml"
+    hosts = "for sonic-atlas, sonic-cms"
+    assert f"envoy_replica is unknown ({file}:2) {hosts}: did you mean envoy_replicas?" in message
+    assert f'envoy_replicas is "3" ({file}:3) {hosts}: write a whole number, without quotes.' in message
+    assert f'envoy_exposure.mode is "nodport" ({file}:5) {hosts}: choose one of' in message
+    assert 'Did you mean "nodeport"?' in message
+    assert f"sonic_longest_request is an expression without a value ({file}:6) {hosts}:" in message
+    assert message.startswith("4 of the inventory's values")
+
+
+def test_an_expression_may_use_the_defaults_of_roles(tmp_path: Path) -> None:
+    run = check(tmp_path, 'envoy_largest_request_mib: "{{ envoy_replicas * 8 }}"\n', next(iter(cores().values())))
+    assert run.status == 0, run.output
+
+
+def test_what_another_collection_is_told_is_its_own_affair(tmp_path: Path) -> None:
+    run = check(tmp_path, "site_note: not ours\nenvoyage: nor this\n", next(iter(cores().values())))
+    assert run.status == 0, run.output
+
+
+def test_the_example_inventory_is_as_its_roles_want_it(tmp_path: Path) -> None:
+    play = tmp_path / "play.yml"
+    play.write_text(PLAY)
+    run = run_playbook(str(play), inventory="inventories/example")
+    assert run.status == 0, run.output
