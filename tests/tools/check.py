@@ -18,8 +18,10 @@ import sys
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tests.tools.common import HOME, ROOT, fingerprint, say
@@ -67,7 +69,7 @@ def run(check: Check, *, shown: bool) -> Outcome:
     report = HOME / "reports" / f"{check.name.replace(' ', '-').replace('/', '-')}.xml"
     report.parent.mkdir(parents=True, exist_ok=True)
     report.unlink(missing_ok=True)
-    if shown:
+    if shown or check.duration:
         say(f"\n--- {check.name}{f' ({check.duration})' if check.duration else ''}: {' '.join(check.command)}")
     start = time.monotonic()
     passed = HOME / "passed" / report.stem
@@ -89,42 +91,48 @@ def run(check: Check, *, shown: bool) -> Outcome:
         passed.parent.mkdir(parents=True, exist_ok=True)
         passed.write_text(content)
     if not shown:
-        say(f"  {'ok    ' if process.returncode == 0 else 'FAILED'} {outcome.seconds:6.1f} s  {check.name}")
-        if process.returncode != 0:
-            say(f"{' '.join(check.command)}\n{process.stdout}")
+        state = "ok    " if process.returncode == 0 else "FAILED"
+        failure = f"\n{' '.join(check.command)}\n{process.stdout}" if process.returncode != 0 else ""
+        say(f"  {state} {outcome.seconds:6.1f} s  {check.name}{failure}")
     return outcome
 
 
 @contextmanager
-def node_lab() -> Iterator[None]:
-    """Have the node lab run with two nodes; take it down afterwards where it did not run before."""
+def node_lab() -> Iterator[bool]:
+    """Have the node lab run with two nodes, and yield whether it does; take it down where it did not run before."""
     lab = [str(PROGRAMS / "python"), "-m", "tests.lab"]
     ran = subprocess.run([*lab, "status"], cwd=ROOT, capture_output=True, check=False).returncode == 0
-    subprocess.run([*lab, "up", "--form", "node", "--nodes", "2"], cwd=ROOT, check=True)
     try:
-        yield
+        yield subprocess.run([*lab, "up", "--form", "node", "--nodes", "2"], cwd=ROOT, check=False).returncode == 0
     finally:
         if not ran:
             subprocess.run([*lab, "down"], cwd=ROOT, check=True)
 
 
+def run_suite(suite: Suite) -> list[Outcome]:
+    """Run every check of a suite."""
+    say(f"\n=== {suite.name}: {suite.purpose}")
+    if suite.workers == 1:
+        return [run(check, shown=True) for check in suite.checks()]
+    with ThreadPoolExecutor(suite.workers) as pool:
+        return list(pool.map(partial(run, shown=False), suite.checks()))
+
+
 def run_suites(suites: Sequence[Suite]) -> list[Outcome]:
-    """Run every check of `suites`, those that need the lab with one lab for all."""
-    outcomes = []
-    with ExitStack() as surroundings:
-        for suite in suites:
-            say(f"\n=== {suite.name}: {suite.purpose}")
-            if suite.needs_lab and not any(earlier.needs_lab for earlier in suites[: suites.index(suite)]):
-                surroundings.enter_context(node_lab())
-            outcomes += [run(check, shown=suite.shown) for check in suite.checks()]
+    """Run `suites`; those that need the lab come last and share one, without which they fail."""
+    outcomes = [outcome for suite in suites if not suite.needs_lab for outcome in run_suite(suite)]
+    if in_lab := [suite for suite in suites if suite.needs_lab]:
+        with node_lab() as is_up:
+            for suite in in_lab:
+                outcomes += run_suite(suite) if is_up else [Outcome(f"{suite.name}: no lab", 0, 0, 1, 0)]
     return outcomes
 
 
-def summarise(outcomes: Sequence[Outcome]) -> int:
-    """Show the table and the count; return the exit status."""
+def summarise(outcomes: Sequence[Outcome], seconds: float) -> int:
+    """Show the table, the time it took and the count; return the exit status."""
     passed, failed = (sum(getattr(outcome, key) for outcome in outcomes) for key in ("passed", "failed"))
     say("\n" + "\n".join(map(str, outcomes)))
-    say(f"{'in all':<40} {sum(outcome.seconds for outcome in outcomes):>47.1f} s")
+    say(f"{'in all':<40} {'':>39}{seconds:>8.1f} s")
     say(f"{passed} passed, {failed} failed")
     return int(failed > 0 or not outcomes)
 
@@ -134,7 +142,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Run suites of checks.")
     parser.add_argument("suites", nargs="+", choices=sorted(SUITES), metavar="SUITE", help=", ".join(SUITES))
     names = parser.parse_args().suites
-    sys.exit(summarise(run_suites([SUITES[name] for name in names])))
+    start = time.monotonic()
+    outcomes = run_suites([SUITES[name] for name in names])
+    sys.exit(summarise(outcomes, time.monotonic() - start))
 
 
 if __name__ == "__main__":

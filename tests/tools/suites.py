@@ -48,14 +48,14 @@ class Suite:
         name: What `make` calls it.
         purpose: What it proves, in a line.
         checks: Returns the checks; asked when the suite starts.
-        shown: Whether the checks' output is shown as it comes, or only of those that failed.
+        workers: How many checks run at a time. The output of several is shown where they failed, of one as it comes.
         needs_lab: Whether it runs against the node lab.
     """
 
     name: str
     purpose: str
     checks: Callable[[], list[Check]]
-    shown: bool = True
+    workers: int = 1
     needs_lab: bool = False
 
 
@@ -92,7 +92,7 @@ def pytest_check(folder: str, *options: str, programs: Path = PROGRAMS, name: st
 def unit_checks() -> list[Check]:
     """Return the unit tests, once for each ansible-core of this machine."""
     return [
-        pytest_check("tests/unit", programs=programs, name=f"tests/unit, core {series}", duration="about a minute")
+        pytest_check("tests/unit", programs=programs, name=f"tests/unit, core {series}", duration="about 2 minutes")
         for series, programs in cores().items()
     ]
 
@@ -138,10 +138,10 @@ def bench_checks() -> list[Check]:
 SUITES: Final[Mapping[str, Suite]] = {
     suite.name: suite
     for suite in (
-        Suite("lint", "static checks, the documentation included", lint_checks, shown=False),
-        Suite("unit", "the parts, the engine against a control plane of its own", unit_checks),
+        Suite("lint", "static checks, the documentation included", lint_checks, workers=2),
+        Suite("unit", "the parts, the engine against a control plane of its own", unit_checks, workers=2),
         Suite("lab", "the embedded Kubernetes itself", lab_checks),
-        Suite("molecule", "each role alone, then the site", molecule_checks, needs_lab=True),
+        Suite("molecule", "each role alone, then the site", molecule_checks, needs_lab=True, workers=2),
         Suite("system", "whole commands, as an operator types them", system_checks, needs_lab=True),
         Suite("faults", "a stream of requests while things break", faults_checks, needs_lab=True),
         Suite("soak", "the same for longer, and harder", soak_checks, needs_lab=True),
