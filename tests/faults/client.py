@@ -5,12 +5,14 @@
 """An open-loop gRPC client, a process of its own: ``python -m tests.faults.client TARGET PLAN RESULT``.
 
 Every request has a payload of its own and every answer is compared with it. Nothing is retried, not even what gRPC
-itself would send again unseen: what fails on the way is counted. Prints ``started`` when the first request is due.
+itself would send again unseen: what fails on the way is counted. Prints ``started`` when the first request is due, and
+goes on until its standard input ends; then it waits for what is under way.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import struct
 import sys
@@ -90,12 +92,15 @@ class Sender:
             for channel in channels
         ]
 
-    async def run(self, start: float) -> None:
-        """Send each request when it is due; return when the last is answered or given up."""
+    async def run(self, start: float, stop: asyncio.Event) -> None:
+        """Send each request when it is due until `stop`; return when the last is answered or given up."""
+        numbers = itertools.count() if self.stream.count is None else range(self.stream.count)
         async with asyncio.TaskGroup() as group:
-            for number in range(self.stream.count):
+            for number in numbers:
                 due = start + self.stream.start + number / self.stream.rate
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
+                if stop.is_set():
+                    break
                 group.create_task(self._send(number, due, start))
 
     async def _send(self, number: int, due: float, start: float) -> None:
@@ -124,8 +129,8 @@ class Sender:
         return request
 
 
-async def send(target: str, streams: Sequence[Stream]) -> dict[str, list[Request]]:
-    """Send all streams at once; return the stream's name → its requests."""
+async def send(target: str, streams: Sequence[Stream], stop: asyncio.Event) -> dict[str, list[Request]]:
+    """Send all streams at once until `stop`; return the stream's name → its requests."""
     async with AsyncExitStack() as stack:
         senders = []
         for stream in streams:
@@ -143,15 +148,23 @@ async def send(target: str, streams: Sequence[Stream]) -> dict[str, list[Request
             await asyncio.wait_for(asyncio.gather(*ready), CONNECT_SECONDS)
         start = time.monotonic()
         print("started", flush=True)
-        await asyncio.gather(*(sender.run(start) for sender in senders))
+        await asyncio.gather(*(sender.run(start, stop) for sender in senders))
     return {sender.stream.name: sender.requests for sender in senders}
+
+
+async def send_until_told(target: str, streams: Sequence[Stream]) -> dict[str, list[Request]]:
+    """Send all streams until the standard input ends."""
+    stop = asyncio.Event()
+    # the pipe may hold nothing but its end
+    asyncio.get_running_loop().add_reader(sys.stdin, stop.set)
+    return await send(target, streams, stop)
 
 
 def main() -> None:
     """Carry out a plan (a JSON list of streams) and write what became of each request."""
     target, plan, result = sys.argv[1:]
     streams = [Stream(**stream) for stream in json.loads(Path(plan).read_text(encoding="utf-8"))]
-    requests = asyncio.run(send(target, streams))
+    requests = asyncio.run(send_until_told(target, streams))
     seen = {name: [asdict(request) for request in stream] for name, stream in requests.items()}
     Path(result).write_text(json.dumps(seen), encoding="utf-8")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
@@ -59,16 +59,25 @@ class Site:
         cluster: The connection to the lab.
         keep_dns: Lets the cluster's DNS keep answers for some seconds.
         variables: What it was deployed with last, besides its inventory.
+        changes: What has been changed since the first deployment; it stays, so that nothing rolls back and forth.
     """
 
     cluster: Cluster
     keep_dns: Callable[[int], None]
     variables: Mapping[str, Any] | None = None
+    changes: dict[str, Any] = field(default_factory=dict)
 
     def deploy(self, variables: Mapping[str, Any]) -> None:
-        """Deploy the instance with these variables on top of its inventory's, and wait until that is done."""
-        INSTANCE.must("hep.sonic.site", sonic_longest_request=LONGEST_SECONDS, **variables)
-        self.variables = variables
+        """Deploy the instance with these variables, where it is not so already, and wait until that is done."""
+        if variables != self.variables:
+            self.variables = variables
+            self.change({})
+
+    def change(self, changes: Mapping[str, Any]) -> None:
+        """Deploy the instance as it is with these changes, and wait until that is done."""
+        self.changes |= changes
+        given = {**(self.variables or {}), **self.changes}
+        INSTANCE.must("hep.sonic.site", sonic_longest_request=LONGEST_SECONDS, **given)
 
     @property
     def target(self) -> str:

@@ -20,13 +20,13 @@ WRONG: Final = "wrong answer"
 
 @dataclass(frozen=True)
 class Stream:
-    """Requests at fixed times, whatever becomes of those before: an open loop.
+    """Requests at fixed times, whatever becomes of those before: an open loop, until the client is told to stop.
 
     Args:
         name: What the results call it.
         model: The model to ask: a key of `client.MODELS`.
         rate: Requests a second.
-        count: How many there are.
+        count: How many there are at most; None for no limit.
         start: When the first is due, in seconds after the client's start.
         values: FP32 numbers in each request.
         deadline: Seconds after which a request counts as failed.
@@ -39,7 +39,7 @@ class Stream:
     name: str
     model: str
     rate: float
-    count: int
+    count: int | None = None
     start: float = 0.0
     values: int = 16
     deadline: float = 20.0
@@ -47,11 +47,6 @@ class Stream:
     connections: int = 4
     keepalive: bool = False
     quick_connect: bool = False
-
-    @property
-    def seconds(self) -> float:
-        """When the last request is due, in seconds after the client's start."""
-        return self.start + (self.count - 1) / self.rate
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ async def serving() -> AsyncIterator[str]:
 def sent(*streams: Stream) -> dict[str, list[Request]]:
     async def run() -> dict[str, list[Request]]:
         async with serving() as target:
-            return await send(target, streams)
+            return await send(target, streams, asyncio.Event())
 
     return asyncio.run(run())
 
@@ -79,6 +79,16 @@ def test_latency_counts_from_the_moment_a_request_was_due() -> None:
     dues = [round(request.due, 3) for request in sorted(requests, key=lambda request: request.due)]
     assert dues == [0.2, 0.25, 0.3]
     assert all(request.latency >= request.late >= 0 for request in requests)
+
+
+def test_an_endless_stream_ends_when_it_is_told_to() -> None:
+    async def run() -> dict[str, list[Request]]:
+        stop = asyncio.Event()
+        asyncio.get_running_loop().call_later(0.5, stop.set)
+        async with serving() as target:
+            return await send(target, [Stream("main", "identity", rate=20, start=0.1, deadline=0.1)], stop)
+
+    assert 1 <= len(asyncio.run(run())["main"]) <= 10
 
 
 def test_streams_run_side_by_side() -> None:
