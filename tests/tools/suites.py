@@ -141,7 +141,7 @@ SUITES: Final[Mapping[str, Suite]] = {
         Suite("lint", "static checks, the documentation included", lint_checks, workers=2),
         Suite("unit", "the parts, the engine against a control plane of its own", unit_checks, workers=2),
         Suite("lab", "the embedded Kubernetes itself", lab_checks),
-        Suite("molecule", "each role alone, then the site", molecule_checks, needs_lab=True, workers=2),
+        Suite("molecule", "each role alone, then the site", molecule_checks, needs_lab=True),
         Suite("system", "whole commands, as an operator types them", system_checks, needs_lab=True),
         Suite("faults", "a stream of requests while things break", faults_checks, needs_lab=True),
         Suite("soak", "the same for longer, and harder", soak_checks, needs_lab=True),
