@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +110,7 @@ class Proxy:
     def __init__(self, folder: Path) -> None:
         self.service, self.admin, self.drained_port = free_port(), free_port(), free_port()
         self.drained = folder / "drained"
-        self.server = HTTPServer(("127.0.0.1", 0), Slow)
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Slow)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         config = folder / "envoy.yaml"
         config.write_text(yaml.safe_dump(bootstrap(self.service, self.admin, self.server.server_address[1])))
