@@ -20,7 +20,7 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -52,7 +52,7 @@ class Admin:
     port: int
 
     def _ask(self, method: str, path: str) -> bytes:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         try:
             connection.request(method, path)
             return connection.getresponse().read()
@@ -89,7 +89,7 @@ class Times:
     request: float
 
 
-def drain(admin: Admin, times: Times, sleep: Callable[[float], None] = time.sleep) -> str:
+def drain(admin: Admin, times: Times) -> str:
     """Move the clients of an Envoy away and wait until their requests are answered.
 
     Returns:
@@ -99,21 +99,23 @@ def drain(admin: Admin, times: Times, sleep: Callable[[float], None] = time.slee
         OSError, http.client.HTTPException, ValueError, KeyError: Envoy does not answer, or not as it should.
     """
     # Until the Service has forgotten this Envoy, a client that leaves may well come back.
-    sleep(times.deregister)
+    time.sleep(times.deregister)
     admin.drain_listeners()
-    sleep(times.drain)
+    time.sleep(times.drain)
     admin.fail_health()
     started = time.monotonic()
-    while True:
-        requests, connections = admin.active()
+    requests = connections = -1
+    while connections:
         waited = time.monotonic() - started
-        if not connections:
-            return "no client is left"
         if not requests and waited >= IDLE_SECONDS:
             return f"{connections} connections without requests are left"
         if waited >= times.request:
             return f"{requests} requests on {connections} connections are cut off: the time for the longest is over"
-        sleep(INTERVAL)
+        time.sleep(INTERVAL)
+        # A busy Envoy may take its time to answer; one that is gone refuses.
+        with suppress(TimeoutError):
+            requests, connections = admin.active()
+    return "no client is left"
 
 
 class Handler(BaseHTTPRequestHandler):
