@@ -6,13 +6,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
 
 from ansible_collections.hep.sonic.plugins.plugin_utils.action_base import Params, Result, SonicAction
-from ansible_collections.hep.sonic.plugins.plugin_utils.client import ACCESS_SPEC, Access, Cluster, Resource
+from ansible_collections.hep.sonic.plugins.plugin_utils.client import ACCESS_SPEC, Access, Cluster
 from ansible_collections.hep.sonic.plugins.plugin_utils.render import to_plain
 from ansible_collections.hep.sonic.plugins.plugin_utils.service import (
     ENDPOINTS,
@@ -28,6 +31,7 @@ from ansible_collections.hep.sonic.plugins.plugin_utils.service_contract import 
     parse_contracts,
     usage_lines,
 )
+from ansible_collections.hep.sonic.plugins.plugin_utils.service_tunnel import POD, Tunnel, backend_of, is_ready
 
 Spec = Mapping[str, Mapping[str, Any]]
 
@@ -56,6 +60,10 @@ TLS_SPEC: Final[Spec] = {
     "client_key": {"type": "path", "no_log": False},
     "server_name": {"type": "str"},
 }
+SERVICE_SPEC: Final[Spec] = {
+    "namespace": {"type": "str", "required": True},
+    "name": {"type": "str", "required": True},
+}
 SERVERS_SPEC: Final[Spec] = {
     "namespace": {"type": "str", "required": True},
     "selector": {"type": "str", "required": True},
@@ -63,6 +71,8 @@ SERVERS_SPEC: Final[Spec] = {
 CHECK_SERVICE_SPEC: Final[Spec] = {
     "endpoint": {"type": "str", "required": True},
     "name": {"type": "str"},
+    "via": {"type": "str", "choices": ["direct", "api"], "default": "direct"},
+    "service": {"type": "dict", "options": SERVICE_SPEC},
     "protocols": {"type": "list", "elements": "str", "choices": list(ENDPOINTS), "default": list(ENDPOINTS)},
     "models": {"type": "list", "elements": "dict", "options": MODEL_SPEC, "default": []},
     "tls": {
@@ -74,13 +84,13 @@ CHECK_SERVICE_SPEC: Final[Spec] = {
     "wait": {"type": "bool", "default": False},
     "servers": {"type": "dict", "options": SERVERS_SPEC},
 }
-POD: Final = Resource("", "v1", "Pod", "pods", namespaced=True)
 
 
 class ActionModule(SonicAction):
     """Compare one inference service with what is declared of it."""
 
     argument_spec: ClassVar[Spec] = {**CHECK_SERVICE_SPEC, **ACCESS_SPEC}
+    constraints: ClassVar[Mapping[str, Any]] = {"required_if": [("via", "api", ["service"])]}
 
     def execute(self, params: Params, task_vars: Mapping[str, Any]) -> Result:
         del task_vars
@@ -93,15 +103,16 @@ class ActionModule(SonicAction):
         contracts = parse_contracts(to_plain(params["models"]))
         if self.check_mode:
             return {"skipped": True, "endpoint": str(address), "msg": "The service is not asked in check mode."}
-        report = check_service(
-            str(address),
-            parse_tls(params),
-            params["protocols"],
-            contracts,
-            timeout=params["timeout"],
-            wait=params["wait"],
-            progress=self.progress,
-        )
+        with way_to(address, params) as (url, tls):
+            report = check_service(
+                url,
+                tls,
+                params["protocols"],
+                contracts,
+                timeout=params["timeout"],
+                wait=params["wait"],
+                progress=self.progress,
+            )
         name = params["name"] or str(address)
         result = describe(name, address, report)
         if wrong := report.problems(required=True):
@@ -144,6 +155,31 @@ def parse_tls(params: Params) -> Tls:
     return tls
 
 
+@contextmanager
+def way_to(address: Address, params: Params) -> Iterator[tuple[str, Tls]]:
+    """Yield the address to connect to, and how to speak TLS there.
+
+    Raises:
+        SonicError: At the end, if the last attempt failed on the way, not at the service.
+    """
+    tls = parse_tls(params)
+    if params["via"] == "direct":
+        yield str(address), tls
+        return
+    with Cluster(Access.from_params(params)) as cluster:
+        namespace, name = params["service"]["namespace"], params["service"]["name"]
+
+        def connect() -> socket.socket:
+            pod, port = backend_of(cluster, namespace, name, address.port)
+            return cluster.forward(namespace, pod, port)
+
+        with Tunnel(connect) as tunnel:
+            # the certificate carries the name that users write, not the tunnel's
+            yield tunnel.url, replace(tls, server_name=tls.server_name or address.host)
+            if tunnel.failure:
+                raise tunnel.failure
+
+
 def describe(name: str, address: Address, report: Report) -> Result:
     """Return what the task returns whether the service is as declared or not."""
     result: Result = {
@@ -184,9 +220,7 @@ def explain(name: str, address: Address, report: Report, wrong: Sequence[Problem
 def count_ready(access: Access, namespace: str, selector: str) -> int:
     """Return how many Pods of a selector are ready."""
     with Cluster(access) as cluster:
-        pods = cluster.list(POD, namespace, labels=selector)
-    conditions = [pod["status"].get("conditions") or [] for pod in pods]
-    return sum({"Ready": "True"}.items() <= {c["type"]: c["status"] for c in pod}.items() for pod in conditions)
+        return sum(map(is_ready, cluster.list(POD, namespace, labels=selector)))
 
 
 def counted(number: int, noun: str) -> str:

@@ -38,6 +38,27 @@ options:
       - What to call the service in messages, and in the line for CMSSW.
       - The endpoint, where it is not given.
     type: str
+  via:
+    description:
+      - The way to the service. V(direct) connects to O(endpoint).
+      - V(api) connects to a Pod behind O(service) through the API server, as C(kubectl port-forward) does, where the
+        controller is not in the cluster's network; O(endpoint) is then what its users write, and its port one of the
+        Service. It takes the right to create C(pods/portforward).
+    type: str
+    choices: [direct, api]
+    default: direct
+  service:
+    description: The Service that O(via=api) goes to.
+    type: dict
+    suboptions:
+      namespace:
+        description: Its namespace.
+        type: str
+        required: true
+      name:
+        description: Its name.
+        type: str
+        required: true
   protocols:
     description: The protocols by which everything is asked.
     type: list
@@ -129,7 +150,7 @@ options:
         description: PEM file with its key.
         type: path
       server_name:
-        description: The name that the service's certificate carries, where it is not that of the endpoint.
+        description: The name that the service's certificate carries, where it is not that of O(endpoint).
         type: str
   timeout:
     description: Seconds for the whole check.

@@ -14,6 +14,7 @@ import contextlib
 import json
 import os
 import random
+import socket
 import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -31,11 +32,13 @@ from ansible_collections.hep.sonic.plugins.plugin_utils.objects import Identity,
 
 try:
     import urllib3
+    import websocket
     from kubernetes.client.configuration import Configuration
     from kubernetes.client.rest import RESTClientObject
     from kubernetes.config import kube_config
     from kubernetes.config.config_exception import ConfigException
     from kubernetes.config.incluster_config import load_incluster_config
+    from kubernetes.stream.ws_client import PortForward
 except ImportError as error:
     MISSING_PACKAGE: ImportError | None = error
 else:
@@ -393,18 +396,48 @@ class Cluster:
             self._lost_since = float("inf")
             self._progress(f"the API server {self.server} does not answer; trying again for {remaining:.0f} s")
 
-    def _headers(self, content_type: str) -> dict[str, str]:
-        headers = {"Accept": "application/json", "Content-Type": content_type, "User-Agent": "hep.sonic"}
+    def forward(self, namespace: str, pod: str, port: int) -> socket.socket:
+        """Return a connection to a port of a Pod, which the API server passes on.
+
+        Raises:
+            AccessError: It cannot be made.
+        """
+        path = BUILT_IN["", "Pod"].path(namespace, pod)
+        connection = websocket.WebSocket(sslopt={"context": self._pool.connection_pool_kw["ssl_context"]})
+        try:
+            connection.connect(  # type: ignore[no-untyped-call]
+                f"{self.server.replace('http', 'ws', 1)}{path}/portforward?ports={port}",
+                header=[f"{name}: {value}" for name, value in self._identity().items()],
+                subprotocols=["v4.channel.k8s.io"],
+                timeout=TIMEOUT_SECONDS[0],
+            )
+        except (OSError, websocket.WebSocketException) as problem:
+            refusal = getattr(problem, "resp_body", None)  # a Status, as text
+            reason = json.loads(refusal)["message"] if refusal and refusal.startswith(b"{") else problem
+            raise AccessError(
+                f"The API server {self.server} does not forward port {port} of the Pod {namespace}/{pod}: {reason}",
+                "It takes the right to create pods/portforward in that namespace.",
+            ) from problem
+        connection.settimeout(None)
+        forwarded: socket.socket = PortForward(connection, [port]).socket(port)
+        return forwarded
+
+    def _headers(self, content_type: str) -> Any:
+        headers = self._identity()
+        headers.extend({"Accept": "application/json", "Content-Type": content_type, "User-Agent": "hep.sonic"})
+        return headers
+
+    def _identity(self) -> Any:
+        """Return the headers that say who we are."""
+        headers = urllib3.HTTPHeaderDict()
         auth = self._configuration.auth_settings().get("BearerToken")
         if auth and auth["value"]:
             headers["Authorization"] = auth["value"]
-        merged: Any = headers
         if self.access.impersonate_user:
-            merged = urllib3.HTTPHeaderDict(headers)
-            merged.add("Impersonate-User", self.access.impersonate_user)
+            headers["Impersonate-User"] = self.access.impersonate_user
             for group in self.access.impersonate_groups or []:
-                merged.add("Impersonate-Group", group)
-        return merged  # type: ignore[no-any-return]
+                headers.add("Impersonate-Group", group)
+        return headers
 
     def _unreachable(self, problem: Exception) -> AccessError:
         reason = getattr(problem, "reason", None) or problem
