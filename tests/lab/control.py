@@ -214,7 +214,13 @@ class ControlPlane:
             # There are no pods that could reach this address, and Kubernetes refuses a loopback endpoint.
             flags.append("--endpoint-reconciler-type=none")
         program = str(programs.path("kube-apiserver"))
-        return Daemon("kube-apiserver", (program, *flags), self._probe("kube-apiserver", "/readyz?verbose"))
+        return Daemon(
+            "kube-apiserver",
+            (program, *flags),
+            self._probe("kube-apiserver", "/readyz?verbose"),
+            # A clean end waits for every watch and takes the Service `kubernetes` away from pods until the next start.
+            grace=0,
+        )
 
     def controllers(self) -> list[Daemon]:
         """Return what acts on what the API server holds."""

@@ -82,6 +82,7 @@ class Lab:
         """
         self._refuse_strangers()
         with self._exclusive():
+            self._processes = Processes(self.directory)
             state = self._settle(form, nodes, dns_cache)
             parts = Parts.of(self.directory, state)
             if state.form == "node":
@@ -90,6 +91,8 @@ class Lab:
             else:
                 build("control", self._progress)
                 self._start_control(parts)
+        if self._processes.started:
+            self._progress.say(f"started {', '.join(sorted(self._processes.started))}")
         self._progress.say(f"lab {self.name} is up: {self.kubeconfig}")
 
     def down(self) -> None:
@@ -190,22 +193,20 @@ class Lab:
         self._refuse_taken_ports(parts)
         control.prepare()
         base = [control.etcd(), control.apiserver()]
-        started = self._processes.ensure(base)
+        self._processes.ensure(base)
         self._processes.wait_ready(base)
-        if started:
+        if not self._processes.started.isdisjoint(daemon.name for daemon in base):
             self._progress.say(f"API server ready at {control.server}")
             # After a restart of the API server alone, the controllers' informers are refused for a moment and back off
             # for more than a minute.
-            self._processes.stop(daemon.name for daemon in control.controllers())
+            self._processes.stop([daemon.name for daemon in control.controllers()], grace=5)
         api = control.api()
         for obj in load_objects(SOURCE / "objects" / "control.yml", {}):
             api.apply(obj)
         rest = [*control.controllers(), control.kwok()]
-        started += self._processes.ensure(rest)
+        self._processes.ensure(rest)
         self._processes.wait_ready(rest)
         _wait_well(partial(_trouble_with_pods, api), "the namespace `default`")
-        if started:
-            self._progress.say(f"started {', '.join(started)}")
 
     def _start_nodes(self, parts: Parts, state: State) -> None:
         """Start or repair the control plane, the registry, the nodes and the DNS."""
@@ -225,16 +226,17 @@ class Lab:
         self._processes.ensure(containerds)
         self._start_control(parts)
         self._processes.wait_ready(containerds)
+        for node in nodes:
+            node.clear_stale_rules(self._processes)
         agents = [agent for node in nodes for agent in node.agents()]
-        started = self._processes.ensure(agents)
+        self._processes.ensure(agents)
         api = control.api()
         dns.apply(api, image=references["coredns"], node=nodes[0].name, cache=state.dns_cache)
         self._remove_surplus_nodes(control, api, state.nodes)
         self._processes.wait_ready(agents)
         for node in nodes:
             _wait_well(partial(node.trouble, api), node.name)
-        if started:
-            self._progress.say(f"ready: {', '.join(node.name for node in nodes)}")
+        self._progress.say(f"ready: {', '.join(node.name for node in nodes)}")
         _wait_well(partial(dns.trouble, api), "the cluster's DNS")
         self._progress.say(f"the cluster's DNS answers and keeps answers {state.dns_cache} s")
 

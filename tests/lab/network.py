@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -141,9 +142,18 @@ def remove() -> None:
                 # the kernel may have removed it since: the other end was in a namespace that is going
                 succeeds(["ip", "link", "delete", link["ifname"]])
             run(["ip", "link", "delete", bridge])
+    remove_rules()
+
+
+def remove_rules(enter: Sequence[str] = ()) -> None:
+    """Remove kube-proxy's tables.
+
+    Args:
+        enter: Words that enter the namespaces of the node whose they are; none for the host's.
+    """
     for family in ("ip", "ip6"):
-        if succeeds(["nft", "list", "table", family, "kube-proxy"]):
-            run(["nft", "delete", "table", family, "kube-proxy"])
+        if succeeds([*enter, "nft", "list", "table", family, "kube-proxy"]):
+            run([*enter, "nft", "delete", "table", family, "kube-proxy"])
 
 
 def _setting(name: str) -> Path:

@@ -135,39 +135,54 @@ class Node:
             enter=self.namespaces.enter,
         )
 
-    def agents(self) -> list[Daemon]:
-        """Return what makes the machine a node of the cluster; containerd and the API server must be ready."""
+    def kubelet(self) -> Daemon:
+        """Return what runs the pods; containerd and the API server must be ready."""
         admin = Pair.at(self.control.pki, "admin")
-        kubelet, proxy = self.directory / "kubelet.yml", self.directory / "kube-proxy.yml"
+        config, user = self.directory / "kubelet.yml", self.control.config_of(self.name)
 
-        def kubelet_works() -> str:
+        def works() -> str:
             tls = client_tls(self.control.authority, admin.certificate, admin.key)
             return probe(f"https://{self.address}:{PORTS['kubelet']}/healthz", tls)()
 
-        return [
-            Daemon(
-                f"{self.name}/kubelet",
-                (
-                    str(programs.path("kubelet")),
-                    f"--config={kubelet}",
-                    f"--kubeconfig={self.control.config_of(self.name)}",
-                    f"--hostname-override={self.name}",
-                    f"--node-ip={self.address}",
-                    f"--node-labels={REAL}",
-                    "--v=2",
-                ),
-                kubelet_works,
-                files=(kubelet, self.control.config_of(self.name)),
-                enter=self.namespaces.enter,
+        return Daemon(
+            f"{self.name}/kubelet",
+            (
+                str(programs.path("kubelet")),
+                f"--config={config}",
+                f"--kubeconfig={user}",
+                f"--hostname-override={self.name}",
+                f"--node-ip={self.address}",
+                f"--node-labels={REAL}",
+                "--v=2",
             ),
-            Daemon(
-                f"{self.name}/kube-proxy",
-                (str(programs.path("kube-proxy")), f"--config={proxy}", f"--hostname-override={self.name}"),
-                probe(f"http://{self.address}:{PORTS['kube-proxy']}/healthz"),
-                files=(proxy, self.control.config_of("kube-proxy")),
-                enter=self.namespaces.enter,
-            ),
-        ]
+            works,
+            files=(config, user),
+            enter=self.namespaces.enter,
+        )
+
+    def proxy(self) -> Daemon:
+        """Return what leads the addresses of Services to pods; the API server must be ready."""
+        config = self.directory / "kube-proxy.yml"
+        return Daemon(
+            f"{self.name}/kube-proxy",
+            (str(programs.path("kube-proxy")), f"--config={config}", f"--hostname-override={self.name}"),
+            probe(f"http://{self.address}:{PORTS['kube-proxy']}/healthz"),
+            files=(config, self.control.config_of("kube-proxy")),
+            enter=self.namespaces.enter,
+        )
+
+    def clear_stale_rules(self, processes: Processes) -> None:
+        """Remove kube-proxy's rules if it has to be started.
+
+        A kube-proxy takes over what it finds for an address that it knows, even if its predecessor had emptied it: an
+        endpoint that went and came back meanwhile would lead nowhere (kube-proxy 1.35, `epChainSkipUpdate`).
+        """
+        if processes.retire(self.proxy()):
+            network.remove_rules(self.namespaces.enter)
+
+    def agents(self) -> list[Daemon]:
+        """Return what makes the machine a node of the cluster."""
+        return [self.kubelet(), self.proxy()]
 
     def trouble(self, api: Api) -> str:
         """Return why the cluster cannot use the node; an empty string if it can."""

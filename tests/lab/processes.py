@@ -36,6 +36,8 @@ _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 #: Seconds within which a program that was started is seen in /proc.
 _APPEARANCE: Final = 1.0
+#: Seconds that `up` waits for a daemon that ran before to work again.
+_PATIENCE: Final = 10.0
 #: Seconds between two looks at something that is about to become ready.
 POLL: Final = 0.05
 
@@ -50,6 +52,7 @@ class Daemon:
         probe: Tells whether it works.
         files: Files it reads at its start: when one of them changes, it has to be started anew.
         enter: Words before `argv` that enter the node's namespaces.
+        grace: Seconds it has for a clean end when it is replaced; 0 for none.
     """
 
     name: str
@@ -57,6 +60,7 @@ class Daemon:
     probe: Probe
     files: tuple[Path, ...] = ()
     enter: tuple[str, ...] = ()
+    grace: float = 10.0
 
     def fingerprint(self) -> str:
         """Return what changes when a running copy would have to be replaced."""
@@ -93,10 +97,14 @@ class Processes:
 
     Args:
         directory: The lab's folder: mark of its processes, their working directory, and place of their logs.
+
+    Attributes:
+        started: Names of the daemons that this object has started.
     """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self.started: set[str] = set()
 
     def log(self, name: str) -> Path:
         """Return where a daemon's output goes."""
@@ -110,43 +118,42 @@ class Processes:
         """Return the live daemons by name."""
         return {process.name: process for process in self.all() if process.leader}
 
-    def ensure(self, daemons: Iterable[Daemon]) -> list[str]:
-        """Start each daemon that does not run as described, replacing one that runs differently.
-
-        Returns:
-            Names of those that were started.
-        """
-        running = self.daemons()
-        started = []
+    def ensure(self, daemons: Iterable[Daemon]) -> None:
+        """Start each daemon that does not run as described, replacing one that runs differently."""
         for daemon in daemons:
-            present = running.get(daemon.name)
-            if present and present.fingerprint == daemon.fingerprint():
-                continue
-            if present:
-                self.stop([daemon.name])
-            self._start(daemon)
-            started.append(daemon.name)
-        return started
+            if self.retire(daemon):
+                self._start(daemon)
+
+    def retire(self, daemon: Daemon) -> bool:
+        """End a daemon that runs otherwise than described, and return whether it has to be started."""
+        present = self.daemons().get(daemon.name)
+        if present and present.fingerprint == daemon.fingerprint():
+            return False
+        self.stop([daemon.name], grace=daemon.grace)
+        return True
 
     def wait_ready(self, daemons: Sequence[Daemon], seconds: float = 60.0) -> None:
-        """Wait until every daemon's probe is content.
+        """Wait until every daemon's probe is content, replacing one that ran before but does not work.
 
         Raises:
-            LabError: One has ended, or is not ready in time; with the last lines of its log.
+            LabError: One has ended, or is not ready so many seconds after its start; with the last lines of its log.
         """
-        deadline = time.monotonic() + seconds
         for daemon in daemons:
+            began = time.monotonic()
             while trouble := daemon.probe():
-                if daemon.name not in self.daemons():
-                    raise LabError(f"{daemon.name} has ended; its log's last lines:\n{self.tail(daemon.name)}")
-                if time.monotonic() > deadline:
-                    raise LabError(
-                        f"{daemon.name} is not ready after {duration(seconds)} ({trouble}); "
-                        f"its log's last lines:\n{self.tail(daemon.name)}"
-                    )
+                waited = time.monotonic() - began
+                alive = daemon.name in self.daemons()
+                if daemon.name not in self.started and (not alive or waited > _PATIENCE):
+                    self.stop([daemon.name], grace=0)
+                    self._start(daemon)
+                    began = time.monotonic()
+                    continue
+                if not alive or waited > seconds:
+                    what = f"is not ready after {duration(seconds)} ({trouble})" if alive else "has ended"
+                    raise LabError(f"{daemon.name} {what}; its log's last lines:\n{self.tail(daemon.name)}")
                 time.sleep(POLL)
 
-    def stop(self, names: Iterable[str], *, grace: float = 10.0) -> None:
+    def stop(self, names: Iterable[str], *, grace: float) -> None:
         """End daemons, but not helpers that they started: containers outlive their containerd.
 
         Args:
@@ -191,6 +198,7 @@ class Processes:
                 },
                 check=True,
             )
+        self.started.add(daemon.name)
         # /proc shows it a moment later; what is not seen by then has ended already, and its log says why
         deadline = time.monotonic() + _APPEARANCE
         while daemon.name not in self.daemons() and time.monotonic() < deadline:

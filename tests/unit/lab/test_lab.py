@@ -7,7 +7,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import socket
 import string
 import sys
@@ -132,9 +134,11 @@ class TestProcesses:
     def test_it_is_started_once_and_found_by_others(self, processes: Processes, tmp_path: Path) -> None:
         sleeper = self.daemon("import time; time.sleep(60)")
         try:
-            assert processes.ensure([sleeper]) == ["sleeper"]
-            assert processes.ensure([sleeper]) == []
+            processes.ensure([sleeper])
             found = Processes(tmp_path).daemons()["sleeper"]
+            other = Processes(tmp_path)
+            other.ensure([sleeper])
+            assert not other.started
             assert time.time() - found.started < 10
             assert found.memory > 2**20
         finally:
@@ -145,10 +149,12 @@ class TestProcesses:
         config = tmp_path / "config"
         config.write_text("one")
         try:
-            processes.ensure([self.daemon("import time; time.sleep(60)", files=(config,))])
-            config.write_text("two")
-            assert processes.ensure([self.daemon("import time; time.sleep(60)", files=(config,))]) == ["sleeper"]
-            assert processes.ensure([self.daemon("import time; time.sleep(61)", files=(config,))]) == ["sleeper"]
+            pids = set()
+            for content, seconds in (("one", 60), ("two", 60), ("two", 61)):
+                config.write_text(content)
+                processes.ensure([self.daemon(f"import time; time.sleep({seconds})", files=(config,))])
+                pids |= {process.pid for process in processes.all()}
+            assert len(pids) == 3
             assert len(processes.all()) == 1
         finally:
             processes.stop(["sleeper"], grace=0)
@@ -166,6 +172,23 @@ class TestProcesses:
         processes.ensure([broken])
         with pytest.raises(LabError, match=r"broken has ended.*\n.*no such flag"):
             processes.wait_ready([broken])
+
+    @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+    def test_one_that_ran_before_and_does_not_work_is_replaced(
+        self, processes: Processes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: signal.Signals
+    ) -> None:
+        monkeypatch.setattr("tests.lab.processes._PATIENCE", 0.3)
+        mark = tmp_path / "mark"
+        code = f"import pathlib, time; time.sleep(0.2); pathlib.Path({str(mark)!r}).touch(); time.sleep(60)"
+        daemon = Daemon("late", (sys.executable, "-c", code), lambda: "" if mark.exists() else "not yet")
+        Processes(tmp_path).ensure([daemon])
+        first = processes.daemons()["late"].pid
+        os.kill(first, how)
+        try:
+            processes.wait_ready([daemon])
+            assert processes.daemons()["late"].pid != first
+        finally:
+            processes.kill()
 
     def test_helpers_outlive_it_until_all_are_killed(self, processes: Processes) -> None:
         helper = "import subprocess, time; subprocess.Popen(['sleep', '60']); print('on', flush=True); time.sleep(60)"
