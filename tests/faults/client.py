@@ -155,8 +155,13 @@ async def send(target: str, streams: Sequence[Stream], stop: asyncio.Event) -> d
 async def send_until_told(target: str, streams: Sequence[Stream]) -> dict[str, list[Request]]:
     """Send all streams until the standard input ends."""
     stop = asyncio.Event()
-    # the pipe may hold nothing but its end
-    asyncio.get_running_loop().add_reader(sys.stdin, stop.set)
+    loop = asyncio.get_running_loop()
+
+    def end() -> None:
+        loop.remove_reader(sys.stdin)  # what has ended stays readable
+        stop.set()
+
+    loop.add_reader(sys.stdin, end)
     return await send(target, streams, stop)
 
 

@@ -18,7 +18,7 @@ from tests.tools.common import HOME, ROOT
 
 FILE: Final = HOME / "faults" / "results.jsonl"
 DOCUMENT: Final = ROOT / "docs" / "faults.md"
-BEGIN, END = "<!-- begin: measured by make soak -->\n", "<!-- end: measured -->\n"
+BEGIN, END = "<!-- begin: measured -->\n", "<!-- end: measured -->\n"
 
 
 @dataclass(frozen=True)

@@ -177,12 +177,13 @@ CLIENTS: Final = (
     Stream("keepalive 1 s + 1 s", "identity", rate=50, keepalive=True),
     Stream("keepalive, and 1 s to connect", "identity", rate=50, keepalive=True, quick_connect=True),
 )
-#: How long such a client may go on sending to an Envoy that is gone: the two seconds, and what a busy machine adds.
-NOTICED_SECONDS: Final = 3.0
+#: Seconds after which the cluster itself has taken a lost Envoy out of its Service (10 in the lab), and what a busy
+#: machine adds: until then a new connection may be tried with it.
+FORGOTTEN_SECONDS: Final = 15.0
 
 
 @pytest.mark.timeout(300)
-def test_of_a_lost_envoy_only_what_was_on_its_connections_fails(site: Site, tmp_path: Path) -> None:
+def test_a_client_that_notices_leaves_a_lost_envoy(site: Site, tmp_path: Path) -> None:
     title = "a node with an Envoy is lost"
     fault = Fault(title, lose_node)
     prepare(site, fault, COMMON)
@@ -200,4 +201,4 @@ def test_of_a_lost_envoy_only_what_was_on_its_connections_fails(site: Site, tmp_
         print(f"(g2) {title}, {COMMON.name}, {name}: {summary}")
         record("g2", title, COMMON.name, name, summary)
     failed = [request.due for request in seen[CLIENTS[-1].name] if request.outcome != OK]
-    assert all(lost - 1 < due < lost + NOTICED_SECONDS for due in failed), sorted(failed)
+    assert all(lost - 1 < due < lost + FORGOTTEN_SECONDS for due in failed), sorted(failed)
