@@ -90,14 +90,16 @@ def problem_of_pod(pod: Manifest, events: Sequence[Manifest] = ()) -> Problem | 
         reason = "CrashLoopBackOff" if _is_crash_looping(status) else waiting.get("reason", "")
         if reason in HOPELESS:
             crashed = reason == "CrashLoopBackOff"
-            message = _last_exit(status) if crashed else waiting.get("message", "")
+            message = _last_exit(status) + _asked(pod, status) if crashed else waiting.get("message", "")
             container = status["name"] if crashed else ""
             return Problem(reason, message, HOPELESS[reason], name, container, crashed)
     newest = [event for event in events if event.get("reason") in ("Pulling", "FailedMount", "Unhealthy", "BackOff")]
-    if newest and newest[-1]["reason"] != "BackOff":
-        return Problem(newest[-1]["reason"], newest[-1].get("message", ""), pod=name, container=_running(pod))
     running = _running(pod)
-    return Problem("Running" if running else "creating", "", pod=name, container=running)
+    container = str(running.get("name", ""))
+    asked = _asked(pod, running)
+    if newest and newest[-1]["reason"] != "BackOff":
+        return Problem(newest[-1]["reason"], newest[-1].get("message", "") + asked, pod=name, container=container)
+    return Problem("Running" if running else "creating", asked.lstrip("; "), pod=name, container=container)
 
 
 def problem_of_workload(workload: Manifest, events: Sequence[Manifest] = ()) -> Problem | None:
@@ -139,11 +141,29 @@ def _container_statuses(pod: Manifest) -> list[dict[str, Any]]:
     return [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
 
 
-def _running(pod: Manifest) -> str:
-    """Return the name of a container that runs without being ready; "" where none does."""
+def _running(pod: Manifest) -> Mapping[str, Any]:
+    """Return the status of a container that runs without being ready; {} where none does."""
     for status in _container_statuses(pod):
         if field_at(status, ["state", "running"]) and not status.get("ready"):
-            return str(status["name"])
+            return status
+    return {}
+
+
+def _asked(pod: Manifest, status: Mapping[str, Any]) -> str:
+    """Return what the kubelet asks a container before it counts as started or ready, as the end of a sentence.
+
+    A probe that fails says only "HTTP 400"; what it asked, such as the readiness of one model, is the reason.
+    """
+    containers = field_at(pod, ["spec", "containers"]) or []
+    container = next((one for one in containers if one["name"] == status.get("name")), {})
+    for kind, waits in (("startupProbe", not status.get("started")), ("readinessProbe", True)):
+        probe = container.get(kind)
+        if not probe or not waits:
+            continue
+        path = field_at(probe, ["httpGet", "path"])
+        command = field_at(probe, ["exec", "command"])
+        question = f"GET {path}" if path else " ".join(command) if command else "its port"
+        return f"; its {kind} asks: {question}"
     return ""
 
 

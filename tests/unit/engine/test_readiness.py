@@ -168,3 +168,27 @@ def test_a_workload_whose_pods_are_refused_says_why() -> None:
     problem = problem_of_workload(deployment(**refused))
     assert problem
     assert (problem.message, problem.hopeless) == ("exceeded quota", True)
+
+
+def probed(started: bool) -> Manifest:
+    running = {"name": "triton", "ready": False, "started": started, "state": {"running": {"startedAt": "now"}}}
+    probes = {
+        "startupProbe": {"httpGet": {"path": "/v2/models/deepmet/ready"}},
+        "readinessProbe": {"exec": {"command": ["curl", "--fail", "one", "two"]}},
+    }
+    return {**pod(running), "spec": {"containers": [{"name": "triton", **probes}]}}
+
+
+@pytest.mark.parametrize(
+    ("given", "question"),
+    [
+        (probed(started=False), "startupProbe asks: GET /v2/models/deepmet/ready"),
+        (probed(started=True), "readinessProbe asks: curl --fail one two"),
+    ],
+)
+def test_a_container_that_is_not_ready_is_told_with_what_it_is_asked(given: Manifest, question: str) -> None:
+    unhealthy = {"reason": "Unhealthy", "message": "probe failed: 400"}
+    for events in ([], [unhealthy]):
+        problem = problem_of_pod(given, events)
+        assert problem
+        assert problem.message.endswith(question)
