@@ -155,7 +155,7 @@ def _asked(pod: Manifest, status: Mapping[str, Any]) -> str:
     A probe that fails says only "HTTP 400"; what it asked, such as the readiness of one model, is the reason.
     """
     containers = field_at(pod, ["spec", "containers"]) or []
-    container = next((one for one in containers if one["name"] == status.get("name")), {})
+    container: Manifest = next((one for one in containers if one["name"] == status.get("name")), {})
     for kind, waits in (("startupProbe", not status.get("started")), ("readinessProbe", True)):
         probe = container.get(kind)
         if not probe or not waits:
