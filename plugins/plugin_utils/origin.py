@@ -20,12 +20,13 @@ except ImportError:  # moved in some later ansible-core: messages lose the file'
 def origin_of(value: Any) -> str:
     """Return ``file:line`` of `value` or the option that set it; "" where unknown.
 
-    The file is relative to the working directory where that is shorter.
+    The file is relative to the working directory where it lies below.
     """
     tag = Origin.get_tag(value) if Origin else None
     if tag is None or not tag.path:
         return tag.description or "" if tag else ""
-    path = min(tag.path, os.path.relpath(tag.path), key=len)
+    relative = os.path.relpath(tag.path)
+    path = tag.path if relative.startswith("..") else relative
     return f"{path}:{tag.line_num}" if tag.line_num else path
 
 
