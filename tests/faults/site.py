@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import re
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +24,8 @@ NAMESPACE: Final = INSTANCE.name
 COMPONENTS: Final = ("triton", "envoy")
 #: The instance's ``sonic_longest_request``: more than the longest request that the tests send.
 LONGEST_SECONDS: Final = 75
+#: Where an Envoy tells its statistics.
+STATS_PORT: Final = 9902
 POD: Final = BUILT_IN["", "Pod"]
 SERVICE: Final = BUILT_IN["", "Service"]
 NODE: Final = BUILT_IN["", "Node"]
@@ -36,6 +40,7 @@ class Pod:
     node: str
     ready: bool
     leaving: bool
+    address: str = ""
 
     @classmethod
     def of(cls, obj: Mapping[str, Any]) -> Pod:
@@ -48,7 +53,22 @@ class Pod:
             node=obj["spec"].get("nodeName", ""),
             ready=conditions.get("Ready") == "True",
             leaving="deletionTimestamp" in metadata,
+            address=obj["status"].get("podIP", ""),
         )
+
+
+def healthy_servers(envoy: Pod) -> int:
+    """Return how many healthy servers an Envoy knows, by gRPC or by HTTP: the fewer of the two."""
+    url = f"http://{envoy.address}:{STATS_PORT}/stats/prometheus"
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            text = answer.read().decode()
+    except OSError:
+        return 0
+    found = re.findall(
+        r'^envoy_cluster_membership_healthy\{envoy_cluster_name="triton_\w+"\} (\d+)$', text, re.MULTILINE
+    )
+    return min(map(int, found), default=0)
 
 
 @dataclass
@@ -143,6 +163,8 @@ class Site:
         """
         for component in COMPONENTS:
             self.wait(partial(self._settled, component, wanted[component], spread), seconds)
+        # A server that has just come is not in every Envoy's answer of the DNS yet: one fault at a time.
+        self.wait(lambda: all(healthy_servers(pod) == wanted["triton"] for pod in self.pods("envoy")), seconds)
 
     def _settled(self, component: str, wanted: int, spread: bool) -> bool:
         pods = self.pods(component)
