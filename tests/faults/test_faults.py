@@ -182,6 +182,7 @@ CLIENTS: Final = (
 FORGOTTEN_SECONDS: Final = 15.0
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(300)
 def test_a_client_that_notices_leaves_a_lost_envoy(site: Site, tmp_path: Path) -> None:
     title = "a node with an Envoy is lost"
