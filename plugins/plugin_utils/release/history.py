@@ -23,7 +23,6 @@ from ansible_collections.hep.sonic.plugins.plugin_utils.objects import (
 )
 from ansible_collections.hep.sonic.plugins.plugin_utils.release.parent import DIGEST, SECRETS, Parent
 from ansible_collections.hep.sonic.plugins.plugin_utils.release.spec import (
-    PART_OF_LABEL,
     RELEASE_LABEL,
     REVISION_LABEL,
     ReleaseSpec,
@@ -80,14 +79,13 @@ def _revisions(cluster: Cluster, spec: ReleaseSpec) -> dict[int, Manifest]:
 
 def _create(cluster: Cluster, spec: ReleaseSpec, number: int, wanted: str, manifests: Sequence[Manifest]) -> None:
     packed = gzip.compress(json.dumps({"objects": list(manifests)}).encode(), mtime=0)
-    labels = {key: value for key, value in spec.labels.items() if key != PART_OF_LABEL}
     secret = {
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {
             "name": f"{spec.parent_name}.v{number}",
             "namespace": spec.namespace,
-            "labels": {**labels, REVISION_LABEL: str(number)},
+            "labels": {**spec.companion_labels, REVISION_LABEL: str(number)},
             "annotations": {DIGEST: wanted},
         },
         "type": "hep.sonic/revision",

@@ -14,7 +14,6 @@ from ansible_collections.hep.sonic.plugins.plugin_utils.client import BUILT_IN, 
 from ansible_collections.hep.sonic.plugins.plugin_utils.objects import Identity, Manifest
 from ansible_collections.hep.sonic.plugins.plugin_utils.release.spec import (
     FIELD_MANAGER,
-    PART_OF_LABEL,
     ReleaseSpec,
 )
 
@@ -91,14 +90,13 @@ class Parent:
         return replace(self, exists=True)
 
     def _manifest(self) -> Manifest:
-        labels = {key: value for key, value in self.spec.labels.items() if key != PART_OF_LABEL}
         return {
             "apiVersion": "v1",
             "kind": "Secret",
             "metadata": {
                 "name": self.spec.parent_name,
                 "namespace": self.spec.namespace,
-                "labels": {**labels, ID_LABEL: self.spec.applyset_id},
+                "labels": {**self.spec.companion_labels, ID_LABEL: self.spec.applyset_id},
                 "annotations": {
                     TOOLING: f"{FIELD_MANAGER}/v1",
                     KINDS: ",".join(sorted(self.group_kinds)),

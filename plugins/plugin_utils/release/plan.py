@@ -244,10 +244,8 @@ class Planner:
             for resource in sorted(resources, key=lambda one: (one.group, one.kind))
             for namespace in (sorted(namespaces) if resource.namespaced else [""])
         ]
-        label, value = "applyset.kubernetes.io/part-of", self._spec.applyset_id
-        pages = self._cluster.map(
-            lambda query: self._cluster.list(query[0], query[1], labels=f"{label}={value}"), queries
-        )
+        selector = self._spec.member_selector
+        pages = self._cluster.map(lambda query: self._cluster.list(query[0], query[1], labels=selector), queries)
         return {identity_of(obj): obj for page in pages for obj in page}
 
     def _examine(self, one: Wanted, live: Mapping[Identity, Manifest], wanted: Sequence[Wanted]) -> Change | SonicError:

@@ -95,6 +95,16 @@ class ReleaseSpec:
         )
 
     @property
+    def companion_labels(self) -> Mapping[str, str]:
+        """Labels of what describes the release, which is no member of it."""
+        return {key: value for key, value in self.labels.items() if key != PART_OF_LABEL}
+
+    @property
+    def member_selector(self) -> str:
+        """The label selector of the release's members."""
+        return f"{PART_OF_LABEL}={self.applyset_id}"
+
+    @property
     def parent_name(self) -> str:
         """Name of the ApplySet's parent, of the Lease, and the start of the revisions' names."""
         return f"sonic-release-{self.name}"

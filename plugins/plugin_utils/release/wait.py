@@ -22,7 +22,7 @@ from ansible_collections.hep.sonic.plugins.plugin_utils.release.diagnosis import
     problem_of_workload,
 )
 from ansible_collections.hep.sonic.plugins.plugin_utils.release.readiness import Readiness, State, readiness_of
-from ansible_collections.hep.sonic.plugins.plugin_utils.release.spec import PART_OF_LABEL, ReleaseSpec
+from ansible_collections.hep.sonic.plugins.plugin_utils.release.spec import ReleaseSpec
 
 #: Seconds between two looks at the objects, and between two looks for reasons, which cost more.
 POLL_SECONDS: Final = 0.5
@@ -162,7 +162,7 @@ class Waiter:
             {(resource, identity.namespace) for identity, resource in members.items()},
             key=lambda query: (query[0].kind, query[1]),
         )
-        selector = f"{PART_OF_LABEL}={self._spec.applyset_id}"
+        selector = self._spec.member_selector
         pages = self._cluster.map(lambda query: self._cluster.list(query[0], query[1], labels=selector), queries)
         found = {
             (resource.group, resource.kind, obj["metadata"].get("namespace", ""), obj["metadata"]["name"]): obj
