@@ -14,9 +14,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import select
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +25,7 @@ from typing import Final
 
 from tests.lab.errors import LabError
 from tests.lab.progress import duration
+from tests.lab.shell import run
 
 #: Asks a daemon whether it works; returns what is wrong, or an empty string.
 Probe = Callable[[], str]
@@ -34,8 +35,12 @@ _NAME: Final = "HEP_SONIC_DAEMON"
 _FINGERPRINT: Final = "HEP_SONIC_FINGERPRINT"
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-#: Seconds within which a program that was started is seen in /proc.
-_APPEARANCE: Final = 1.0
+#: Starts a program and prints its number: in a session of its own, so that Ctrl-C does not reach it, and as no child
+#: of ours.
+_STARTER: Final = 'setsid "$@" </dev/null >"$0" 2>&1 & echo $!'
+#: What a process that becomes a daemon runs before it is the daemon; and containerd's shims, which inherit its
+#: environment and outlive it.
+_NOT_THE_DAEMON: Final = re.compile(r"setsid|nsenter|containerd-shim.*")
 #: Seconds that `up` waits for a daemon that ran before to work again.
 _PATIENCE: Final = 10.0
 #: Seconds between two looks at something that is about to become ready.
@@ -181,39 +186,33 @@ class Processes:
         if log.exists():
             # what a daemon said before it died is what one wants to read after `up` has repaired the lab
             log.replace(log.with_suffix(".previous.log"))
-        with log.open("wb") as output:
-            subprocess.run(
-                # a session of its own, so that Ctrl-C does not reach it; and no child of ours, to be reaped by us
-                ("setsid", "--fork", *daemon.enter, *daemon.argv),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                cwd=self._directory,
-                # nothing of the caller's environment: no secrets in /proc, and the same start from every shell
-                env={
-                    "PATH": _PATH,
-                    _LAB: str(self._directory),
-                    _NAME: daemon.name,
-                    _FINGERPRINT: daemon.fingerprint(),
-                },
-                check=True,
-            )
+        pid = run(
+            ["sh", "-c", _STARTER, log, *daemon.enter, *daemon.argv],
+            directory=self._directory,
+            # nothing of the caller's environment: no secrets in /proc, and the same start from every shell
+            environment={
+                "PATH": _PATH,
+                _LAB: str(self._directory),
+                _NAME: daemon.name,
+                _FINGERPRINT: daemon.fingerprint(),
+            },
+        )
         self.started.add(daemon.name)
-        # /proc shows it a moment later; what is not seen by then has ended already, and its log says why
-        deadline = time.monotonic() + _APPEARANCE
-        while daemon.name not in self.daemons() and time.monotonic() < deadline:
+        # While a process is about to run another program, /proc shows no environment: on a busy machine that takes a
+        # while, and must not be taken for the daemon's end.
+        while daemon.name not in self.daemons() and _is_alive(int(pid)):
             time.sleep(0.002)
 
     def _look(self, pid: int) -> Running | None:
         """Return the process if it is alive and ours."""
         try:
+            # before the environment: the daemon's own program comes with the daemon's environment or with none yet
+            executable = Path(f"/proc/{pid}/exe").readlink().name
             marks = _environment(pid)
             if marks.get(_LAB) != str(self._directory):
                 return None
-            # The process name may hold blanks and parentheses: fields are counted from the last one.
-            fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+            fields = _stat(pid)
             name = marks[_NAME]
-            executable = Path(f"/proc/{pid}/exe").readlink().name
         except (OSError, KeyError):
             return None
         state, session, ticks, pages = fields[0], int(fields[3]), int(fields[19]), int(fields[21])
@@ -223,8 +222,7 @@ class Processes:
             pid=pid,
             name=name,
             fingerprint=marks.get(_FINGERPRINT, ""),
-            # containerd's shims inherit its environment and outlive it
-            leader=session == pid and not executable.startswith("containerd-shim"),
+            leader=session == pid and not _NOT_THE_DAEMON.fullmatch(executable),
             started=_boot_time() + ticks / os.sysconf("SC_CLK_TCK"),
             memory=pages * os.sysconf("SC_PAGE_SIZE"),
         )
@@ -277,6 +275,19 @@ def _signal_and_wait(handles: set[int], number: signal.Signals, seconds: float) 
 def pids() -> list[int]:
     """Return the numbers of all processes of the machine."""
     return [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208 - a tenth of Path.iterdir's time
+
+
+def _stat(pid: int) -> list[str]:
+    """Return what /proc tells of a process after its name: its state is the first field."""
+    # the name may hold blanks and parentheses: fields are counted from the last one
+    return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return _stat(pid)[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def _environment(pid: int) -> Mapping[str, str]:

@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import string
@@ -144,6 +146,19 @@ class TestProcesses:
         finally:
             processes.stop(["sleeper"], grace=0)
         assert not processes.all()
+
+    def test_it_is_there_when_its_own_program_runs(self, processes: Processes, tmp_path: Path) -> None:
+        # else it would be taken for dead in the moment in which one program becomes the next
+        slow = tmp_path / "nsenter"
+        shutil.copy("/bin/sh", slow)
+        sleeper = self.daemon("import time; time.sleep(60)")
+        entered = dataclasses.replace(sleeper, enter=(str(slow), "-c", 'sleep 0.3; exec "$@"', "sh"))
+        try:
+            processes.ensure([entered])
+            program = Path(f"/proc/{processes.daemons()['sleeper'].pid}/exe").resolve()
+            assert program == Path(sys.executable).resolve()
+        finally:
+            processes.kill()
 
     def test_another_command_or_file_replaces_it(self, processes: Processes, tmp_path: Path) -> None:
         config = tmp_path / "config"
