@@ -34,6 +34,11 @@ PHRASES: Final[Mapping[str, str]] = {
 }
 #: A run shorter than this, twice in a row, is a crash loop even while the container is just running again.
 SHORT_RUN_SECONDS: Final = 30
+#: What the kubelet says when it ends a container whose startupProbe has failed as often as it may.
+FAILED_STARTUP: Final = "failed startup probe"
+FAILED_STARTUP_REMEDY: Final = (
+    "Read the container's last words below, and correct what they say; or give it more time to start."
+)
 UNSCHEDULABLE_REMEDY: Final = "Free or add such nodes, or change the pool's placement, GPU or requests."
 REFUSED_REMEDY: Final = "Raise the quota or satisfy the policy, or ask for less."
 
@@ -93,6 +98,9 @@ def problem_of_pod(pod: Manifest, events: Sequence[Manifest] = ()) -> Problem | 
             message = _last_exit(status) + _asked(pod, status) if crashed else waiting.get("message", "")
             container = status["name"] if crashed else ""
             return Problem(reason, message, HOPELESS[reason], name, container, crashed)
+    for event in reversed(events):
+        if event.get("reason") == "Killing" and FAILED_STARTUP in event.get("message", ""):
+            return _failed_startup(pod, event)
     newest = [event for event in events if event.get("reason") in ("Pulling", "FailedMount", "Unhealthy", "BackOff")]
     running = _running(pod)
     container = str(running.get("name", ""))
@@ -165,6 +173,15 @@ def _asked(pod: Manifest, status: Mapping[str, Any]) -> str:
         question = f"GET {path}" if path else " ".join(command) if command else "its port"
         return f"; its {kind} asks: {question}"
     return ""
+
+
+def _failed_startup(pod: Manifest, event: Manifest) -> Problem:
+    """Return the problem of a container that did not start in the time that it has: the next try has no more."""
+    about = field_at(event, ["involvedObject", "fieldPath"]) or ""
+    container = about.partition("{")[2].rstrip("}")
+    message = event["message"] + _asked(pod, {"name": container})
+    name = pod["metadata"]["name"]
+    return Problem("StartupTooLong", message, FAILED_STARTUP_REMEDY, name, container, crashed=True)
 
 
 def _is_crash_looping(status: Mapping[str, Any]) -> bool:

@@ -192,3 +192,22 @@ def test_a_container_that_is_not_ready_is_told_with_what_it_is_asked(given: Mani
         problem = problem_of_pod(given, events)
         assert problem
         assert problem.message.endswith(question)
+
+
+def test_a_container_that_did_not_start_in_its_time_is_not_waited_for() -> None:
+    killing = "Container triton failed startup probe, will be restarted"
+    events = [
+        {"reason": "Unhealthy", "message": "probe failed: 400"},
+        {"reason": "Killing", "message": killing, "involvedObject": {"fieldPath": "spec.containers{triton}"}},
+        {"reason": "Started", "message": "Started container triton"},
+    ]
+    problem = problem_of_pod(probed(started=False), events)
+    assert problem
+    assert problem.message == f"{killing}; its startupProbe asks: GET /v2/models/deepmet/ready"
+    assert (problem.hopeless, problem.container, problem.crashed) == (True, "triton", True)
+
+
+def test_a_container_that_is_ended_for_another_reason_may_yet_start() -> None:
+    problem = problem_of_pod(probed(started=False), [{"reason": "Killing", "message": "Stopping container triton"}])
+    assert problem
+    assert not problem.hopeless
