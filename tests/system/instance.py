@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from tests.lab.network import ADDRESS
 from tests.system.playbook import Run, run_playbook
 from tests.tools.suites import PROGRAMS
+
+#: Servers end soon where no request takes long and the DNS keeps no names.
+QUICK: Final[Mapping[str, Any]] = {"sonic_discovery_seconds": 2, "sonic_longest_request": 30}
 
 
 @dataclass(frozen=True)

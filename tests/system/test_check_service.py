@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.system.instance import Instance
+from tests.system.instance import QUICK, Instance
 from tests.tools.common import ROOT
 
 pytestmark = pytest.mark.timeout(300)
@@ -26,7 +26,7 @@ Models = list[dict[str, Any]]
 def instance() -> Iterator[Instance]:
     """An instance that serves the lab's models."""
     instance = Instance("contract", 30805)
-    instance.must("hep.sonic.site", sonic_discovery_seconds=2, sonic_longest_request=30)
+    instance.must("hep.sonic.site", **QUICK)
     yield instance
     instance.remove()
 

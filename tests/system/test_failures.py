@@ -22,7 +22,7 @@ from ansible_collections.hep.sonic.plugins.plugin_utils.client import BUILT_IN, 
 from ansible_collections.hep.sonic.plugins.plugin_utils.objects import drop_server_fields
 from tests.lab.lab import Lab
 from tests.lab.progress import Progress
-from tests.system.instance import Instance
+from tests.system.instance import QUICK, Instance
 from tests.system.playbook import LAB_INVENTORY, Run
 from tests.tools.common import ROOT
 
@@ -30,9 +30,8 @@ pytestmark = pytest.mark.timeout(600)
 
 #: Lines that a terminal shows at once.
 SCREEN: Final = 50
-#: Servers end soon where no request takes long and the DNS keeps no names.
-QUICK: Final[Mapping[str, Any]] = {"sonic_discovery_seconds": 2, "sonic_longest_request": 30}
 SITE: Final = "hep.sonic.site"
+INSTANCE: Final = Instance("failures", 30803)
 
 
 @pytest.fixture(scope="module")
@@ -44,10 +43,9 @@ def kubeconfig() -> Path:
 @pytest.fixture
 def instance() -> Iterator[Instance]:
     """An instance that does not exist yet, and is removed afterwards."""
-    instance = Instance("failures", 30803)
-    instance.remove()
-    yield instance
-    instance.remove()
+    INSTANCE.remove()
+    yield INSTANCE
+    INSTANCE.remove()
 
 
 def reason(run: Run) -> str:
@@ -71,8 +69,10 @@ def test_a_wrong_image_name_is_named(instance: Instance) -> None:
 
 def test_a_missing_model_is_named(instance: Instance) -> None:
     models = [{"name": "particlenet_AK8_PT"}]
-    shown = reason(instance.run(SITE, sonic_models=models, triton_startup_seconds=20, **QUICK))
-    assert "particlenet_AK8_PT" in shown
+    run = instance.run(SITE, sonic_models=models, triton_startup_seconds=20, **QUICK)
+    shown = reason(run)
+    assert "its startupProbe asks: GET /v2/models/particlenet_AK8_PT/ready" in shown
+    assert run.seconds < 70, "the 20 s that the servers have, 30 s after the kubelet knew it, and the time before"
 
 
 def test_a_typing_error_in_a_variable_is_named_before_anything_is_done(instance: Instance) -> None:
@@ -85,7 +85,7 @@ def test_a_typing_error_in_a_variable_is_named_before_anything_is_done(instance:
 
 
 def test_missing_rights_are_named(instance: Instance, kubeconfig: Path, tmp_path: Path) -> None:
-    instance.must(SITE, **QUICK)
+    instance.must("hep.sonic.cluster", **QUICK)  # the namespace, with the account that may do nothing
     shown = reason(instance.run(SITE, sonic_kubeconfig=str(powerless(kubeconfig, instance.name, tmp_path)), **QUICK))
     assert f"system:serviceaccount:{instance.name}:default" in shown
     assert "cannot" in shown
@@ -133,11 +133,19 @@ KINDS: Final = (
 )
 
 
+@pytest.fixture(scope="module")
+def undisturbed(kubeconfig: Path) -> dict[str, Any]:
+    """The objects of the instance after a run that nothing disturbed."""
+    INSTANCE.must(SITE, **QUICK)
+    found = objects(kubeconfig, INSTANCE)
+    INSTANCE.remove()
+    return found
+
+
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_a_run_that_was_killed_is_completed_by_the_next(moment: str, instance: Instance, kubeconfig: Path) -> None:
-    instance.must(SITE, **QUICK)
-    undisturbed = objects(kubeconfig, instance)
-    instance.remove()
+def test_a_run_that_was_killed_is_completed_by_the_next(
+    moment: str, undisturbed: Mapping[str, Any], instance: Instance, kubeconfig: Path
+) -> None:
     kill_when_it_shows(moment, instance)
     instance.must(SITE, **QUICK)
     assert objects(kubeconfig, instance) == undisturbed

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.system.instance import Instance
+from tests.system.instance import QUICK, Instance
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -22,13 +22,13 @@ SECONDS = 10.0
 def instance() -> Iterator[Instance]:
     """An instance that is there already."""
     instance = Instance("idempotence", 30804)
-    instance.must("hep.sonic.site", sonic_discovery_seconds=2, sonic_longest_request=30)
+    instance.must("hep.sonic.site", **QUICK)
     yield instance
     instance.remove()
 
 
 def test_a_second_run_changes_nothing_and_is_quick(instance: Instance) -> None:
-    run = instance.must("hep.sonic.site", sonic_discovery_seconds=2, sonic_longest_request=30)
+    run = instance.must("hep.sonic.site", **QUICK)
     assert not [f"{task.host} {task.name}" for task in run.tasks if task.changed]
     assert run.applied()
     assert run.seconds < SECONDS
