@@ -196,7 +196,7 @@ def test_a_container_that_is_not_ready_is_told_with_what_it_is_asked(given: Mani
 
 def test_a_container_that_did_not_start_in_its_time_is_not_waited_for() -> None:
     killing = "Container triton failed startup probe, will be restarted"
-    events = [
+    events: list[Manifest] = [
         {"reason": "Unhealthy", "message": "probe failed: 400"},
         {"reason": "Killing", "message": killing, "involvedObject": {"fieldPath": "spec.containers{triton}"}},
         {"reason": "Started", "message": "Started container triton"},
