@@ -7,13 +7,15 @@ MAKEFLAGS += --no-print-directory
 run := .venv/bin/python -m
 check := $(run) tests.tools.check
 lab := $(run) tests.lab
+tool := python=$$(tests/tools/find-python) && "$$python" -m
 
 .PHONY: help
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
 
 .PHONY: demo
-demo: venv ## Deploy the service on an embedded Kubernetes, or on your cluster: KUBECONFIG=... INVENTORY=...
+demo: packages ## Deploy the service on an embedded Kubernetes, or on your cluster: KUBECONFIG=... INVENTORY=...
+	@$(tool) tests.tools.venv --default
 	@$(run) tests.tools.demo $(if $(INVENTORY),--inventory '$(INVENTORY)') \
 	  $(if $(filter command,$(firstword $(origin KUBECONFIG))),--kubeconfig '$(KUBECONFIG)')
 
@@ -66,9 +68,9 @@ docs: venv ## Write the variable tables of the roles' READMEs from their argumen
 	@$(run) tests.tools.role_readme
 
 .PHONY: venv
-venv: packages ## The Python environments and the collection tree (40 s each, once)
-	@python=$$(tests/tools/find-python) && "$$python" -m tests.tools.venv
+venv: packages ## The Python environments and the collection tree (about a minute each, once)
+	@$(tool) tests.tools.venv
 
 .PHONY: packages
 packages: ## The Debian packages that are missing
-	@python=$$(tests/tools/find-python) && "$$python" -m tests.tools.packages
+	@$(tool) tests.tools.packages

@@ -66,6 +66,7 @@ class ControlPlane:
         ports: Port of each of `PORT_ROLES`.
         timing: How soon a silent node is lost.
         has_nodes: Whether real nodes join: then pods reach the API server, and it reaches kubelets.
+        pretends: Whether kwok is there for pretended nodes.
     """
 
     directory: Path
@@ -73,6 +74,7 @@ class ControlPlane:
     ports: dict[str, int]
     timing: Timing
     has_nodes: bool
+    pretends: bool
 
     @property
     def server(self) -> str:
@@ -130,6 +132,10 @@ class ControlPlane:
         for component in ("kube-controller-manager", "kube-scheduler"):
             authority.issue(f"{component}-server", component, addresses=(self.address,))
             self.write_kubeconfig(component, f"system:{component}")
+        if self.pretends:
+            self._prepare_kwok()
+
+    def _prepare_kwok(self) -> None:
         self.write_kubeconfig("kwok", "hep-sonic-lab:kwok")
         stages = [programs.extract("kwok", file) for file in programs.PROGRAMS["kwok"].extracts]
         text = "\n---\n".join(file.read_text(encoding="utf-8").strip() for file in stages)
@@ -254,9 +260,9 @@ class ControlPlane:
             "--kube-api-qps=500",
             "--kube-api-burst=1000",
         )
-        return [manager, scheduler]
+        return [manager, scheduler, *([self._kwok()] if self.pretends else [])]
 
-    def kwok(self) -> Daemon:
+    def _kwok(self) -> Daemon:
         """Return what keeps pretended nodes ready and their pods running."""
         config = self.directory / "kwok.yml"
         address = f"127.0.0.1:{self.ports['kwok']}"

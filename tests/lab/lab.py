@@ -12,7 +12,7 @@ import os
 import pwd
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import partial
@@ -36,8 +36,13 @@ from tests.lab.status import Status, look
 _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 
 #: What each form needs, in the order in which it is needed first.
-_CONTROL_PROGRAMS: Final = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok")
-_NODE_PROGRAMS: Final = (*_CONTROL_PROGRAMS[:-1], "kubelet", "kube-proxy", "coredns", "kwok", "kubectl")
+_CONTROL_PLANE: Final = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
+_PROGRAMS: Final[Mapping[Form, tuple[str, ...]]] = {
+    "control": (*_CONTROL_PLANE, "kwok"),
+    "node": (*_CONTROL_PLANE, "kubelet", "kube-proxy", "coredns", "kwok", "kubectl"),
+}
+#: What a bare lab does without.
+_DISPENSABLE: Final = frozenset({"kwok", "kubectl"})
 #: Images that need no program of ours.
 _EARLY_IMAGES: Final = ("pause", "envoy", "triton", "python")
 
@@ -69,13 +74,16 @@ class Lab:
         """The administrator's kubeconfig, whether the lab runs or not."""
         return self.directory / "kubeconfig"
 
-    def up(self, form: Form | None = None, nodes: int | None = None, dns_cache: int | None = None) -> None:
+    def up(
+        self, form: Form | None = None, nodes: int | None = None, dns_cache: int | None = None, *, bare: bool = False
+    ) -> None:
         """Start the lab, or repair it, or change it to these choices.
 
         Args:
             form: `control` or `node`; None for what it is, `control` if there is none.
             nodes: Number of real nodes; None for as many as there are, 1 if there is no lab.
             dns_cache: Seconds for which its DNS keeps answers, 0 for none; None for what it is.
+            bare: Whether to do without kwok and kubectl, unless the lab has them already.
 
         Raises:
             LabError: It cannot be started; the message says why.
@@ -83,13 +91,12 @@ class Lab:
         self._refuse_strangers()
         with self._exclusive():
             self._processes = Processes(self.directory)
-            state = self._settle(form, nodes, dns_cache)
+            state = self._settle(form, nodes, dns_cache, bare=bare)
             parts = Parts.of(self.directory, state)
+            build(state.form, self._progress, bare=state.bare)
             if state.form == "node":
-                build("node", self._progress)
                 self._start_nodes(parts, state)
             else:
-                build("control", self._progress)
                 self._start_control(parts)
         if self._processes.started:
             self._progress.say(f"started {', '.join(sorted(self._processes.started))}")
@@ -128,7 +135,7 @@ class Lab:
             raise LabError(f"{daemon} has no log in lab {self.name}", f"There are: {', '.join(present) or 'none'}.")
         return path
 
-    def _settle(self, form: Form | None, nodes: int | None, dns_cache: int | None) -> State:
+    def _settle(self, form: Form | None, nodes: int | None, dns_cache: int | None, *, bare: bool) -> State:
         """Return the state to bring about: what is there, changed by what is asked for; and clear the way for it."""
         present = State.load(self.directory)
         form = self._settle_form(present, form, nodes)
@@ -138,12 +145,12 @@ class Lab:
         if present and present.boot == boot_id():
             if form == "node":
                 machine.claim(self.directory)
-            state = dataclasses.replace(present, nodes=nodes, dns_cache=dns_cache)
+            state = dataclasses.replace(present, nodes=nodes, dns_cache=dns_cache, bare=present.bare and bare)
         else:
             if present:
                 self._progress.say("the machine was restarted since: beginning anew")
             self._purge()
-            state = self._begin(form, nodes, dns_cache)
+            state = dataclasses.replace(self._begin(form, nodes, dns_cache), bare=bare)
         state.save(self.directory)
         return state
 
@@ -203,7 +210,7 @@ class Lab:
         api = control.api()
         for obj in load_objects(SOURCE / "objects" / "control.yml", {}):
             api.apply(obj)
-        rest = [*control.controllers(), control.kwok()]
+        rest = control.controllers()
         self._processes.ensure(rest)
         self._processes.wait_ready(rest)
         _wait_well(partial(_trouble_with_pods, api), "the namespace `default`")
@@ -301,21 +308,27 @@ class Lab:
         return exclusive(lock, f"another command is changing lab {self.name}", self._progress)
 
 
-def build(form: Form, progress: Progress) -> None:
+def build(form: Form, progress: Progress, *, bare: bool = False) -> None:
     """Build what a form needs and is not there yet.
+
+    Args:
+        form: Which.
+        progress: Where to tell what happens.
+        bare: Whether to leave out what it can do without.
 
     Raises:
         LabError: Something to build with is missing, or a build failed.
     """
+    names = [name for name in _PROGRAMS[form] if not (bare and name in _DISPENSABLE)]
     if form == "control":
-        programs.ensure(_CONTROL_PROGRAMS, progress)
+        programs.ensure(names, progress)
         return
     machine.refuse_unless_root()
     machine.refuse_missing_programs()
     with ThreadPoolExecutor(1) as background:
         # images need the network and the disk, programs the processor: the two hardly slow each other down
         early = background.submit(images.ensure, _EARLY_IMAGES, progress)
-        programs.ensure(_NODE_PROGRAMS, progress)
+        programs.ensure(names, progress)
         early.result()
     images.ensure(RECIPES, progress)
 

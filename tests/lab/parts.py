@@ -42,13 +42,14 @@ class Parts:
             ports=state.ports,
             timing=QUICK if real else EASY,
             has_nodes=real,
+            pretends=not state.bare,
         )
         return cls(control, tuple(Node(index, control) for index in range(1, state.nodes + 1)))
 
     def daemons(self) -> list[Daemon]:
         """Return everything that runs when all is well."""
         control = self.control
-        daemons = [control.etcd(), control.apiserver(), *control.controllers(), control.kwok()]
+        daemons = [control.etcd(), control.apiserver(), *control.controllers()]
         if self.nodes:
             daemons.append(registry(control))
         for node in self.nodes:
@@ -58,6 +59,8 @@ class Parts:
     def ports(self) -> dict[str, int]:
         """Return the ports that daemons in the host's network listen on, by the daemons' names."""
         ports = dict(self.control.ports)
+        if not self.control.pretends:
+            del ports["kwok"]
         if self.nodes:
             ports |= {"registry": REGISTRY_PORT} | {
                 f"{self.nodes[0].name}/{part}": port for part, port in PORTS.items()

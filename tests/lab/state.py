@@ -35,6 +35,7 @@ class State:
         created: Seconds since the epoch.
         boot: The machine's start that it belongs to.
         sysctls: Kernel settings as they were before the lab changed them.
+        bare: Whether kwok is left out.
     """
 
     form: Form
@@ -44,6 +45,7 @@ class State:
     created: float = field(default_factory=time.time)
     boot: str = field(default_factory=boot_id)
     sysctls: dict[str, str] = field(default_factory=dict)
+    bare: bool = False
 
     def describe(self) -> str:
         """Return the choices as a person reads them."""

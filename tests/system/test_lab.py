@@ -195,6 +195,16 @@ class TestControl:
         assert time.monotonic() - began < 2
         assert pids_of(shared) == before
 
+    def test_a_bare_one_has_no_kwok_until_it_is_made_whole(self, name: str) -> None:
+        lab("up", "--form", "control", "--name", name, "--bare")
+        assert "kwok" not in lab("status", "--name", name).stdout
+        before = pids_of(name)
+        lab("up", "--name", name)
+        assert pids_of(name).keys() - before.keys() == {"kwok"}
+        assert before.items() <= pids_of(name).items()
+        lab("up", "--name", name, "--bare")
+        assert "kwok" in lab("status", "--name", name).stdout
+
     @pytest.mark.parametrize("victim", ["etcd", "kube-apiserver", "kube-controller-manager", "kwok"])
     def test_up_replaces_what_died(self, shared: str, victim: str) -> None:
         create(api_of(shared), "/api/v1/namespaces", {"metadata": {"name": f"kept-{victim}"}})

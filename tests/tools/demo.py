@@ -34,7 +34,7 @@ def main() -> None:
             "Copy inventories/example, adapt it, and: make demo KUBECONFIG=... INVENTORY=inventories/<site>",
         )
     if not arguments.inventory:
-        up = ["python", "-m", "tests.lab", "up", "--form", "node"]
+        up = ["python", "-m", "tests.lab", "up", "--form", "node", "--bare"]
         run("Starting a Kubernetes node on this machine (the first time about 10 min, later seconds)", up)
     command = ["ansible-playbook", "hep.sonic.site", "-i", arguments.inventory or "inventories/lab"]
     if arguments.kubeconfig:

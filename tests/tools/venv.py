@@ -11,6 +11,7 @@ In the checkout: `.venv` (the default), `.venv-core<series>` (each), `.collectio
 
 from __future__ import annotations
 
+import argparse
 import fcntl
 import hashlib
 import os
@@ -101,7 +102,7 @@ def build(python: Python) -> None:
         return
     shutil.rmtree(python.venv, ignore_errors=True)
     number = ".".join(map(str, python.version))
-    with step(f"Installing ansible-core {python.series} and the tools for Python {number} (about 40 s, once)"):
+    with step(f"Installing ansible-core {python.series} and the tools for Python {number} (about a minute, once)"):
         if subprocess.run([python.path, "-m", "venv", python.venv], check=False).returncode != 0:
             fail(f"{python.path} cannot make a virtual environment.", "Debian: apt-get install python3-venv")
         pip = [
@@ -136,14 +137,20 @@ def cores() -> dict[str, Path]:
 
 def main() -> None:
     """Make what is missing; say what there is."""
+    parser = argparse.ArgumentParser(description="Make the Python environments and the collection tree.")
+    parser.add_argument(
+        "--default", action="store_true", help="only the environment of the commands, for one ansible-core"
+    )
+    only_default = parser.parse_args().default
     link(".collections/ansible_collections/hep/sonic", Path("../../.."))
-    found = pythons()
+    found = pythons()[: 1 if only_default else None]
     with locked("venv"):
         for python in found:
             build(python)
             link(f".venv-core{python.series}", python.venv)
         link(".venv", found[0].venv)
-    if absent := sorted(set(SERIES.values()) - {python.series for python in found}):
+    absent = sorted(set(SERIES.values()) - {python.series for python in found})
+    if absent and not only_default:
         say(f"No Python for ansible-core {', '.join(absent)} on this machine: it is left out of the tests.")
 
 
