@@ -21,7 +21,7 @@ demo: packages ## Deploy the service on an embedded Kubernetes, or on your clust
 
 .PHONY: test
 test: venv ## Everything: lint, unit, lab, molecule, system, faults, with one table at the end
-	@$(check) lint unit lab molecule system faults
+	@$(check) lint unit lab system molecule faults
 
 .PHONY: lint
 lint: venv ## Static checks: YAML, Ansible, Python, types, layers, documentation, ansible-test sanity

@@ -22,6 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 
 from tests.tools.common import HOME, ROOT, fingerprint, say
@@ -109,22 +110,28 @@ def node_lab() -> Iterator[bool]:
             subprocess.run([*lab, "down"], cwd=ROOT, check=True)
 
 
-def run_suite(suite: Suite) -> list[Outcome]:
-    """Run every check of a suite."""
-    say(f"\n=== {suite.name}: {suite.purpose}")
-    if suite.workers == 1:
-        return [run(check, shown=True) for check in suite.checks()]
-    with ThreadPoolExecutor(suite.workers) as pool:
-        return list(pool.map(partial(run, shown=False), suite.checks()))
+def run_batches(suites: Sequence[Suite]) -> list[Outcome]:
+    """Run every check of `suites`; neighbours with the same number of workers share these."""
+    outcomes: list[Outcome] = []
+    for workers, batch in groupby(suites, key=lambda suite: suite.workers):
+        checks: list[Check] = []
+        for suite in batch:
+            say(f"\n=== {suite.name}: {suite.purpose}")
+            checks += suite.checks()
+        if workers == 1:
+            outcomes += [run(check, shown=True) for check in checks]
+        else:
+            with ThreadPoolExecutor(workers) as pool:
+                outcomes += pool.map(partial(run, shown=False), checks)
+    return outcomes
 
 
 def run_suites(suites: Sequence[Suite]) -> list[Outcome]:
     """Run `suites`; those that need the lab come last and share one, without which they fail."""
-    outcomes = [outcome for suite in suites if not suite.needs_lab for outcome in run_suite(suite)]
+    outcomes = run_batches([suite for suite in suites if not suite.needs_lab])
     if in_lab := [suite for suite in suites if suite.needs_lab]:
         with node_lab() as is_up:
-            for suite in in_lab:
-                outcomes += run_suite(suite) if is_up else [Outcome(f"{suite.name}: no lab", 0, 0, 1, 0)]
+            outcomes += run_batches(in_lab) if is_up else [Outcome(f"{one.name}: no lab", 0, 0, 1, 0) for one in in_lab]
     return outcomes
 
 
