@@ -12,6 +12,7 @@ from typing import Any
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.hep.sonic.plugins.plugin_utils.errors import SonicError
+from ansible_collections.hep.sonic.plugins.plugin_utils.render import to_plain
 
 Spec = Mapping[str, Mapping[str, Any]]
 
@@ -30,7 +31,8 @@ def fill(value: Any, spec: Spec, name: str, **constraints: Any) -> dict[str, Any
     """
     if not isinstance(value, Mapping):
         raise SonicError(f"{name} is {value!r}: a dictionary is wanted.", f"Its keys are {', '.join(spec)}.")
-    validation = ArgumentSpecValidator(dict(spec), **constraints).validate(dict(value))
+    # plain first: the validator copies what it gets, and a container of Ansible's drags all variables of the host along
+    validation = ArgumentSpecValidator(dict(spec), **constraints).validate(to_plain(value))
     if validation.error_messages:
         raise SonicError(f"{name}: {'; '.join(validation.error_messages)}")
     filled: dict[str, Any] = validation.validated_parameters
