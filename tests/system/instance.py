@@ -54,6 +54,6 @@ class Instance:
         assert run.status == 0, run.output
         return run
 
-    def remove(self) -> None:
-        """Remove the instance and all that it leaves."""
-        self.must("molecule/shared/destroy.yml")
+    def remove(self, *, wait: bool = True) -> None:
+        """Remove the instance and all that it leaves; without waiting for its Pods where nobody needs the name soon."""
+        self.must("molecule/shared/destroy.yml", destroy_wait=wait)

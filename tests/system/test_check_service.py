@@ -28,7 +28,7 @@ def instance() -> Iterator[Instance]:
     instance = Instance("contract", 30805)
     instance.must("hep.sonic.site", **QUICK)
     yield instance
-    instance.remove()
+    instance.remove(wait=False)
 
 
 def model(models: Models, name: str) -> dict[str, Any]:

@@ -7,8 +7,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,11 +16,10 @@ import pytest
 
 from ansible_collections.hep.sonic.plugins.plugin_utils.client import BUILT_IN, Access, Cluster
 from ansible_collections.hep.sonic.plugins.plugin_utils.objects import drop_server_fields
-from tests.lab.lab import Lab
-from tests.lab.progress import Progress
 from tests.system.instance import QUICK, Instance
 from tests.system.playbook import LAB_INVENTORY
 from tests.tools.common import ROOT
+from tests.tools.processes import kill_tree
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -43,27 +40,25 @@ KINDS: Final = (
 )
 
 
-@pytest.fixture(scope="module")
-def kubeconfig() -> Path:
-    """The administrator's access to the lab."""
-    return Lab("lab", Progress(None)).kubeconfig
+@pytest.fixture(scope="module", autouse=True)
+def clean() -> Iterator[None]:
+    """Leave nothing behind."""
+    yield
+    INSTANCE.remove(wait=False)
 
 
 @pytest.fixture
-def instance() -> Iterator[Instance]:
-    """An instance that does not exist yet, and is removed afterwards."""
+def instance() -> Instance:
+    """An instance that does not exist yet."""
     INSTANCE.remove()
-    yield INSTANCE
-    INSTANCE.remove()
+    return INSTANCE
 
 
 @pytest.fixture(scope="module")
 def undisturbed(kubeconfig: Path) -> dict[str, Any]:
     """The objects of the instance after a run that nothing disturbed."""
     INSTANCE.must(SITE, **QUICK)
-    found = objects(kubeconfig, INSTANCE)
-    INSTANCE.remove()
-    return found
+    return objects(kubeconfig, INSTANCE)
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
@@ -78,15 +73,13 @@ def test_a_run_that_was_killed_is_completed_by_the_next(
 
 
 def kill_when_it_shows(line: str, instance: Instance) -> None:
-    """Run the site and kill it, with all its processes, when its output has this."""
+    """Run the site and kill it, with all its processes, when its output has this: nobody gives up its Lease."""
     variables = json.dumps({**instance.variables, **QUICK})
     command = [str(instance.programs / "ansible-playbook"), SITE, "-i", LAB_INVENTORY, "-e", variables]
-    with subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True
-    ) as process:
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
         assert any(line in shown for shown in process.stdout), f"never seen: {line}"
-        os.killpg(process.pid, signal.SIGKILL)
+        kill_tree(process.pid)
 
 
 def objects(kubeconfig: Path, instance: Instance) -> dict[str, Any]:

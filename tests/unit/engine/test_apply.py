@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 from ansible_collections.hep.sonic.plugins.plugin_utils.client import BUILT_IN, Cluster
+from tests.tools.processes import kill_tree
 from tests.unit.conftest import ROOT
 
 CONFIG_MAPS = BUILT_IN["", "ConfigMap"]
@@ -75,7 +76,6 @@ class Playbook:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            start_new_session=True,
         )
 
     def run(self, *options: str, **task: Any) -> tuple[int, str]:
@@ -187,9 +187,27 @@ MOMENTS: dict[str, Callable[[Cluster, str], object]] = {
 }
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
-def test_a_killed_run_is_made_good_by_the_next(
-    playbook: Playbook, cluster: Cluster, namespace: str, moment: str
+def kill_playbook(pid: int) -> None:
+    """Kill the playbook alone: its worker, which nobody reads any more, notices that."""
+    os.kill(pid, signal.SIGKILL)
+
+
+def interrupt_playbook(pid: int) -> None:
+    """Do what Ctrl-C does."""
+    os.kill(pid, signal.SIGINT)
+
+
+@pytest.mark.parametrize(
+    ("moment", "end_it"),
+    [
+        ("before the first write", kill_playbook),
+        ("in the middle of the objects", kill_tree),
+        ("while it waits", kill_playbook),
+        ("while it waits", interrupt_playbook),
+    ],
+)
+def test_a_run_that_was_ended_is_made_good_by_the_next(
+    playbook: Playbook, cluster: Cluster, namespace: str, moment: str, end_it: Callable[[int], None]
 ) -> None:
     service = {
         "apiVersion": "v1",
@@ -200,9 +218,10 @@ def test_a_killed_run_is_made_good_by_the_next(
     manifests = [{"src": "cm.yml", "for_each": list(range(40))}]
     process = playbook.start(manifests=manifests, objects=[service])
     end = time.monotonic() + 30
-    while not MOMENTS[moment](cluster, namespace) and time.monotonic() < end:
+    while not MOMENTS[moment](cluster, namespace):
+        assert time.monotonic() < end, f"never seen: {moment}"
         time.sleep(0.005)
-    os.kill(process.pid, signal.SIGKILL)
+    end_it(process.pid)
     process.communicate()
     status, output = playbook.run(manifests=manifests, objects=[], wait_timeout=60)
     assert status == 0, output
