@@ -82,6 +82,7 @@ CHECK_SERVICE_SPEC: Final[Spec] = {
     },
     "timeout": {"type": "int", "default": 60},
     "wait": {"type": "bool", "default": False},
+    "settle": {"type": "int", "default": 0},
     "servers": {"type": "dict", "options": SERVERS_SPEC},
 }
 
@@ -111,6 +112,7 @@ class ActionModule(SonicAction):
                 contracts,
                 timeout=params["timeout"],
                 wait=params["wait"],
+                settle=params["settle"],
                 progress=self.progress,
             )
         name = params["name"] or str(address)

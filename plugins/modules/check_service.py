@@ -159,9 +159,15 @@ options:
   wait:
     description:
       - Ask again, until O(timeout), as long as the service or a model is just not there yet.
-      - A service that answers otherwise than declared fails at once.
+      - A service that answers otherwise than declared fails at once, or after O(settle).
     type: bool
     default: false
+  settle:
+    description:
+      - Seconds for which O(wait) takes any difference for one that may pass, because servers of before a change may
+        still answer.
+    type: int
+    default: 0
   servers:
     description: Where the servers' Pods are found, to say how many are ready. Asks the API server once.
     type: dict

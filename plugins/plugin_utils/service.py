@@ -45,6 +45,8 @@ else:
 PAUSE_SECONDS: Final = 1.0
 #: Seconds for one health call: in a try that will be repeated, a server that drops packets must not eat the whole time.
 HEALTH_SECONDS: Final = 5.0
+#: Seconds that no call takes; what one may take is said when it is made.
+LONGEST_CALL_SECONDS: Final = 86400.0
 #: The largest message of gRPC: what Triton itself accepts.
 MAX_MESSAGE_BYTES: Final = 2**31 - 1
 GRPC_TRANSIENT: Final = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED")
@@ -217,7 +219,8 @@ class HttpEndpoint(Endpoint):
     protocol = "HTTP"
 
     def __init__(self, url: str, tls: Tls) -> None:
-        options: dict[str, Any] = {"connection_timeout": HEALTH_SECONDS}
+        # the time of each call is limited in call(); by default an answer may not take more than a minute
+        options: dict[str, Any] = {"connection_timeout": HEALTH_SECONDS, "network_timeout": LONGEST_CALL_SECONDS}
         if tls.enabled:
             # called with the library's own authorities, which are not to be trusted besides those of the option
             options |= {"ssl": True, "ssl_context_factory": lambda **_authorities: _ssl_context(tls)}
@@ -329,6 +332,7 @@ def check_service(
     *,
     timeout: float,
     wait: bool,
+    settle: float,
     progress: Callable[[str], None],
 ) -> Report:
     """Ask the service at `url` all that its users will ask.
@@ -340,18 +344,22 @@ def check_service(
         contracts: What is declared of its models.
         timeout: Seconds for the whole.
         wait: Ask again as long as the service, or a model, is just not there yet.
+        settle: Seconds for which any difference may pass by itself, as servers of before may still answer.
         progress: Called with a line for a person whenever the reason to wait changes.
     """
     deadline = Deadline(timeout)
+    settled = Deadline(settle)
     shown = ""
     while True:
         report = Report(contracts, [ENDPOINTS[protocol].protocol for protocol in protocols])  # type: ignore[attr-defined]
         for protocol in protocols:
             with ENDPOINTS[protocol](url, tls) as endpoint:
                 _ask(endpoint, report, deadline, HEALTH_SECONDS if wait else timeout)
-        if not (wait and report.transient) or deadline.remaining <= PAUSE_SECONDS:
+        problems = report.problems(required=True)
+        may_pass = bool(problems) and (report.transient or not settled.passed)
+        if not (wait and may_pass) or deadline.remaining <= PAUSE_SECONDS:
             return report
-        reason = report.line(report.problems(required=True)[0])
+        reason = report.line(problems[0])
         if reason != shown:
             progress(f"waiting for {url}: {reason}")
             shown = reason

@@ -7,6 +7,8 @@
 from __future__ import annotations
 
 import socket
+import socketserver
+import threading
 import time
 from collections.abc import Iterator, Sequence
 
@@ -34,7 +36,9 @@ def closed_port() -> int:
     return port
 
 
-def ask(port: int, *, timeout: float, wait: bool = False, tls: bool = False) -> tuple[Report, list[str]]:
+def ask(
+    port: int, *, timeout: float, wait: bool = False, settle: float = 0, tls: bool = False
+) -> tuple[Report, list[str]]:
     shown: list[str] = []
     report = check_service(
         f"127.0.0.1:{port}",
@@ -43,6 +47,7 @@ def ask(port: int, *, timeout: float, wait: bool = False, tls: bool = False) -> 
         CONTRACTS,
         timeout=timeout,
         wait=wait,
+        settle=settle,
         progress=shown.append,
     )
     return report, shown
@@ -75,6 +80,32 @@ def test_waiting_says_why_once_and_ends_with_the_timeout(closed_port: int) -> No
     assert len(shown) == 1
     assert shown[0].startswith(f"waiting for 127.0.0.1:{closed_port}: by gRPC: UNAVAILABLE")
     assert lines(report)
+
+
+@pytest.fixture
+def plaintext_port() -> Iterator[int]:
+    """Yield a port that answers whoever comes with plain HTTP, and so no TLS."""
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(1)
+            self.request.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
+@pytest.mark.parametrize("settle", [0, 2])
+def test_what_does_not_pass_by_itself_is_asked_again_while_servers_of_before_may_answer(
+    plaintext_port: int, settle: float
+) -> None:
+    start = time.monotonic()
+    report, shown = ask(plaintext_port, timeout=20, wait=True, settle=settle, tls=True)
+    assert not report.transient
+    assert settle <= time.monotonic() - start < settle + 5
+    assert len(shown) == bool(settle)
 
 
 def test_a_difference_by_both_protocols_is_one_line() -> None:
