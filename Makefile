@@ -14,13 +14,13 @@ help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
 
 .PHONY: demo
-demo: packages ## Deploy the service on an embedded Kubernetes, or on your cluster: KUBECONFIG=... INVENTORY=...
+demo: $(if $(INVENTORY),packages,lab-packages) ## Deploy the service on an embedded Kubernetes, or on your cluster: KUBECONFIG=... INVENTORY=...
 	@$(tool) tests.tools.venv --default
 	@$(run) tests.tools.demo $(if $(INVENTORY),--inventory '$(INVENTORY)') \
 	  $(if $(filter command,$(firstword $(origin KUBECONFIG))),--kubeconfig '$(KUBECONFIG)')
 
 .PHONY: test
-test: venv ## Everything: lint, unit, lab, molecule, system, faults, with one table at the end
+test: lab-packages venv ## Everything: lint, unit, lab, molecule, system, faults, with one table at the end
 	@$(check) lint unit lab system molecule faults
 
 .PHONY: lint
@@ -32,27 +32,27 @@ unit: venv ## Unit tests on every ansible-core found, the engine against a contr
 	@$(check) unit
 
 .PHONY: molecule
-molecule: venv ## Each role alone in the lab, then the site: check, converge, idempotence, verify
+molecule: lab-packages venv ## Each role alone in the lab, then the site: check, converge, idempotence, verify
 	@$(check) molecule
 
 .PHONY: system
-system: venv ## The lab itself, then whole commands in it, as an operator types them
+system: lab-packages venv ## The lab itself, then whole commands in it, as an operator types them
 	@$(check) lab system
 
 .PHONY: faults
-faults: venv ## A stream of requests in the lab while pods, processes and nodes go
+faults: lab-packages venv ## A stream of requests in the lab while pods, processes and nodes go
 	@$(check) faults
 
 .PHONY: soak
-soak: venv ## The faults three times, with the lab's DNS caching and not, large tensors and long requests
+soak: lab-packages venv ## The faults three times, with the lab's DNS caching and not, large tensors and long requests
 	@$(check) soak
 
 .PHONY: bench
-bench: venv ## Figures as ratios, measured side by side
+bench: lab-packages venv ## Figures as ratios, measured side by side
 	@$(check) bench
 
 .PHONY: lab-up
-lab-up: venv ## Start the lab: a real Kubernetes of two nodes on this machine (root)
+lab-up: lab-packages venv ## Start the lab: a real Kubernetes of two nodes on this machine (root)
 	@$(lab) up --form node --nodes 2
 
 .PHONY: lab-down
@@ -72,5 +72,9 @@ venv: packages ## The Python environments and the collection tree (about a minut
 	@$(tool) tests.tools.venv
 
 .PHONY: packages
-packages: ## The Debian packages that are missing
+packages: ## The Debian packages that every command needs
 	@$(tool) tests.tools.packages
+
+.PHONY: lab-packages
+lab-packages: ## Those of the lab's real nodes, too
+	@$(tool) tests.tools.packages --lab

@@ -120,9 +120,10 @@ def evicted(site: Site, pod: Pod) -> bool:
 @contextmanager
 def lose_node(site: Site) -> Iterator[None]:
     """Cut a node's only link until the cluster has replaced its Pods."""
+    wanted = len(site.serving("triton"))
     link(up=False)
     try:
-        site.wait(lambda: len(site.serving("triton", KEPT)) > 1, LEAVE_SECONDS)
+        site.wait(lambda: len(site.serving("triton", KEPT)) == wanted, LEAVE_SECONDS)
         yield
     finally:
         link(up=True)

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -32,6 +33,7 @@ class Result:
         stream: Which requests.
         summary: What became of them.
         time: When, in seconds since the epoch.
+        commit: Of which state of the repository.
     """
 
     fault: str
@@ -40,6 +42,7 @@ class Result:
     stream: str
     summary: Mapping[str, Any]
     time: float
+    commit: str = ""
 
     @property
     def row(self) -> tuple[str, str, str]:
@@ -50,19 +53,24 @@ class Result:
 def record(fault: str, title: str, variant: str, stream: str, summary: Summary) -> None:
     """Keep a result."""
     FILE.parent.mkdir(parents=True, exist_ok=True)
-    result = Result(fault, title, variant, stream, summary.to_json(), time.time())
+    command = ["git", "describe", "--always", "--dirty"]
+    commit = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    result = Result(fault, title, variant, stream, summary.to_json(), time.time(), commit)
     with FILE.open("a", encoding="utf-8") as file:
         file.write(json.dumps(asdict(result)) + "\n")
 
 
 def table(results: Iterable[Result]) -> str:
-    """Return a Markdown table with a line for each fault, variant and stream: the worst of its runs."""
+    """Return a Markdown table with a line for each fault, variant and stream: the worst of the newest state's runs."""
     lines = [
-        "| fault | circumstances | requests | runs | failed / sent | p50 | p99 | longest | longest silence |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| fault | circumstances | requests | runs | failed / sent | p50 | p99 | longest | longest silence | at |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     ordered = sorted(results, key=lambda result: result.row)
-    lines += [_line(list(runs)) for _row, runs in groupby(ordered, key=lambda result: result.row)]
+    for _row, runs in groupby(ordered, key=lambda result: result.row):
+        of_row = list(runs)
+        newest = max(of_row, key=lambda result: result.time).commit
+        lines.append(_line([run for run in of_row if run.commit == newest]))
     return "\n".join(lines) + "\n"
 
 
@@ -82,6 +90,7 @@ def _line(runs: Sequence[Result]) -> str:
         len(runs),
         f"{total('failed')} / {total('sent')}",
         *(worst(figure) for figure in ("p50", "p99", "maximum", "silence")),
+        first.commit,
     ]
     return "| " + " | ".join(map(str, cells)) + " |"
 

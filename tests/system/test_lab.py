@@ -32,6 +32,7 @@ from tests.lab.ports import is_taken
 from tests.lab.processes import Processes
 from tests.lab.progress import Progress
 from tests.lab.settings import home
+from tests.lab.traces import traces
 from tests.tools.common import ROOT
 
 #: Ends of the names of this run's labs: two runs at a time do not meet.
@@ -85,26 +86,8 @@ def own_traces() -> dict[str, set[str]]:
 
 
 def all_traces() -> dict[str, set[str]]:
-    """Return everything that a node lab could leave behind on the machine."""
-
-    def lines(*command: str) -> set[str]:
-        return set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines())
-
-    mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
-    links = json.loads("".join(lines("ip", "-json", "link", "show")))
-    return own_traces() | {
-        "mounts": {line.split()[4] for line in mounts},
-        # named after who makes them: programs of others come and go
-        "shared memory": {
-            entry.name for entry in Path("/dev/shm").iterdir() if entry.name.startswith(("triton", "envoy"))
-        },
-        "network namespaces": lines("lsns", "--type", "net", "--noheadings", "--output", "NS"),
-        "links": {link["ifname"] for link in links},
-        "routes": lines("ip", "route", "show"),
-        "nft tables": lines("nft", "list", "tables"),
-        "control groups": {str(path) for path in Path("/sys/fs/cgroup").glob("**/hep-sonic*")},
-        "claims": {str(path) for path in Path("/run").glob("hep-sonic*")},
-    }
+    """Return everything that a node lab of this run could leave behind on the machine."""
+    return own_traces() | traces()
 
 
 def _read(file: Path) -> str:
@@ -168,7 +151,7 @@ class TestControl:
         }
         create(api, "/api/v1/namespaces/default/pods", pod)
         path = "/api/v1/namespaces/default/pods/pod"
-        assert wait_until(lambda: api.get(path)["status"]["phase"] == "Running", 10) < 10
+        wait_until(lambda: api.get(path)["status"]["phase"] == "Running", 10)
         assert not api.ask("DELETE", path).status >= 400
         wait_until(lambda: not api.has(path), 10)
 

@@ -25,6 +25,10 @@ from functools import partial
 from itertools import groupby
 from pathlib import Path
 
+from tests.lab.lab import Lab
+from tests.lab.progress import Progress
+from tests.lab.state import State
+from tests.lab.traces import traces
 from tests.tools.common import HOME, ROOT, fingerprint, say
 from tests.tools.suites import PROGRAMS, SUITES, Check, Suite
 
@@ -98,16 +102,39 @@ def run(check: Check, *, shown: bool) -> Outcome:
     return outcome
 
 
+def lab(*arguments: str) -> bool:
+    """Run the lab's command line; return whether it succeeded."""
+    return subprocess.run([PROGRAMS / "python", "-m", "tests.lab", *arguments], cwd=ROOT, check=False).returncode == 0
+
+
 @contextmanager
-def node_lab() -> Iterator[bool]:
-    """Have the node lab run with two nodes, and yield whether it does; take it down where it did not run before."""
-    lab = [str(PROGRAMS / "python"), "-m", "tests.lab"]
-    ran = subprocess.run([*lab, "status"], cwd=ROOT, capture_output=True, check=False).returncode == 0
+def node_lab(outcomes: list[Outcome]) -> Iterator[bool]:
+    """Have the node lab run with two nodes, and yield whether it does.
+
+    Where there was none before, it is taken down, and whether it left something behind is one more of the outcomes.
+    """
+    if State.load(Lab("lab", Progress(None)).directory):
+        yield lab("up", "--form", "node", "--nodes", "2")
+        return
+    before = traces()
     try:
-        yield subprocess.run([*lab, "up", "--form", "node", "--nodes", "2"], cwd=ROOT, check=False).returncode == 0
+        yield lab("up", "--form", "node", "--nodes", "2")
     finally:
-        if not ran:
-            subprocess.run([*lab, "down"], cwd=ROOT, check=True)
+        start = time.monotonic()
+        lab("down")
+        left = {kind: found - before[kind] for kind, found in traces().items() if found - before[kind]}
+        if left:
+            say(f"The lab left behind: {left}")
+        outcomes.append(
+            Outcome("nothing is left of the lab", time.monotonic() - start, int(not left), int(bool(left)), 0)
+        )
+
+
+def make_room() -> None:
+    """Take down the node lab of an earlier command: a machine has room for one."""
+    if State.load(Lab("lab", Progress(None)).directory):
+        say("The lab that is up goes down: these tests need the machine.")
+        lab("down")
 
 
 def run_batches(suites: Sequence[Suite]) -> list[Outcome]:
@@ -117,6 +144,8 @@ def run_batches(suites: Sequence[Suite]) -> list[Outcome]:
         checks: list[Check] = []
         for suite in batch:
             say(f"\n=== {suite.name}: {suite.purpose}")
+            if suite.needs_machine:
+                make_room()
             checks += suite.checks()
         if workers == 1:
             outcomes += [run(check, shown=True) for check in checks]
@@ -130,7 +159,7 @@ def run_suites(suites: Sequence[Suite]) -> list[Outcome]:
     """Run `suites`; those that need the lab come last and share one, without which they fail."""
     outcomes = run_batches([suite for suite in suites if not suite.needs_lab])
     if in_lab := [suite for suite in suites if suite.needs_lab]:
-        with node_lab() as is_up:
+        with node_lab(outcomes) as is_up:
             outcomes += run_batches(in_lab) if is_up else [Outcome(f"{one.name}: no lab", 0, 0, 1, 0) for one in in_lab]
     return outcomes
 

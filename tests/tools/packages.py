@@ -2,10 +2,15 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Install the Debian packages of packages-debian.txt that are missing."""
+"""Install the Debian packages of packages-debian.txt that are missing.
+
+python -m tests.tools.packages         what every command needs
+python -m tests.tools.packages --lab   and what the lab's real nodes need
+"""
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import subprocess
@@ -14,9 +19,10 @@ from collections.abc import Sequence
 from tests.tools.common import ROOT, fail, say, step
 
 
-def listed() -> list[str]:
-    """Return the names in packages-debian.txt."""
-    lines = (ROOT / "packages-debian.txt").read_text().splitlines()
+def listed(*, lab: bool) -> list[str]:
+    """Return the names in packages-debian.txt: those before its section `[lab]`, or all."""
+    common, _heading, more = (ROOT / "packages-debian.txt").read_text().partition("[lab]\n")
+    lines = [*common.splitlines(), *(more.splitlines() if lab else [])]
     return [name for line in lines if (name := line.partition("#")[0].strip())]
 
 
@@ -30,7 +36,9 @@ def missing(names: Sequence[str]) -> list[str]:
 
 def main() -> None:
     """Install, or say which command would."""
-    names = listed()
+    parser = argparse.ArgumentParser(description="Install the Debian packages that are missing.")
+    parser.add_argument("--lab", action="store_true", help="those of the lab's real nodes, too")
+    names = listed(lab=parser.parse_args().lab)
     if shutil.which("dpkg-query") is None:
         say(f"Not a Debian machine: install by your own means what stands for {', '.join(names)}.")
         return

@@ -50,6 +50,7 @@ class Suite:
         checks: Returns the checks; asked when the suite starts.
         workers: How many checks run at a time. The output of several is shown where they failed, of one as it comes.
         needs_lab: Whether it runs against the node lab.
+        needs_machine: Whether it starts node labs of its own, so that no other may be up.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Suite:
     checks: Callable[[], list[Check]]
     workers: int = 1
     needs_lab: bool = False
+    needs_machine: bool = False
 
 
 def lint_checks() -> list[Check]:
@@ -141,7 +143,7 @@ SUITES: Final[Mapping[str, Suite]] = {
     for suite in (
         Suite("lint", "static checks, the documentation included", lint_checks, workers=3),
         Suite("unit", "the parts, the engine against a control plane of its own", unit_checks, workers=3),
-        Suite("lab", "the embedded Kubernetes itself", lab_checks),
+        Suite("lab", "the embedded Kubernetes itself", lab_checks, needs_machine=True),
         Suite("molecule", "each role alone, then the site", molecule_checks, workers=3, needs_lab=True),
         Suite("system", "whole commands, as an operator types them", system_checks, workers=3, needs_lab=True),
         Suite("faults", "a stream of requests while things break", faults_checks, needs_lab=True),

