@@ -2,17 +2,21 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""hep.sonic.check_service sees what differs on a real service, and finds its way to it through the API server."""
+"""A real service: what differs is seen, what is denied stays denied, and what is removed is removed alone."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 import yaml
+from tritonclient.grpc import service_pb2
 
+from ansible_collections.hep.sonic.plugins.plugin_utils.client import BUILT_IN, Access, Cluster
 from tests.system.instance import QUICK, Instance
 from tests.tools.common import ROOT
 
@@ -92,3 +96,53 @@ def test_the_service_answers_as_declared(way: Mapping[str, str], instance: Insta
     (result,) = [task.result for task in run.tasks if task.action == "hep.sonic.check_service"]
     assert [entry["ok"] for entry in result["models"]] == [True, True, True]
     assert result["usage"].keys() == {"tritonclient", "perf_analyzer", "cmssw"}
+
+
+@pytest.mark.parametrize(
+    ("method", "request_type"),
+    [
+        ("RepositoryModelLoad", service_pb2.RepositoryModelLoadRequest),
+        ("RepositoryModelUnload", service_pb2.RepositoryModelUnloadRequest),
+        ("SystemSharedMemoryRegister", service_pb2.SystemSharedMemoryRegisterRequest),
+        ("SystemSharedMemoryStatus", service_pb2.SystemSharedMemoryStatusRequest),
+        ("CudaSharedMemoryUnregister", service_pb2.CudaSharedMemoryUnregisterRequest),
+        ("TraceSetting", service_pb2.TraceSettingRequest),
+        ("LogSettings", service_pb2.LogSettingsRequest),
+    ],
+)
+def test_clients_cannot_change_the_servers(method: str, request_type: Callable[[], Any], instance: Instance) -> None:
+    with grpc.insecure_channel(instance.variables["verify_endpoint"]) as channel:
+        call = channel.unary_unary(
+            f"/inference.GRPCInferenceService/{method}",
+            request_serializer=lambda request: request.SerializeToString(),
+            response_deserializer=bytes,
+        )
+        with pytest.raises(grpc.RpcError) as refused:
+            call(request_type(), timeout=10)
+    assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED
+
+
+def pods(kubeconfig: Path) -> int:
+    with Cluster(Access(kubeconfig=str(kubeconfig))) as cluster:
+        return len(cluster.list(BUILT_IN["", "Pod"], "contract"))
+
+
+def test_only_the_instance_that_was_named_is_removed(instance: Instance, kubeconfig: Path) -> None:
+    mine = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "mine"}}
+    maps = BUILT_IN["", "ConfigMap"]
+    with Cluster(Access(kubeconfig=str(kubeconfig))) as cluster:
+        cluster.request("POST", maps.path("contract"), body=mine)
+        # the inventory's host is its name; the lab's has one
+        refused = instance.run("hep.sonic.remove", confirm="contact")
+        assert refused.status != 0
+        assert '"contact" is not the name of an instance' in refused.output
+        assert pods(kubeconfig) == 4
+
+        instance.must("hep.sonic.remove", confirm="sonic-lab")
+        assert pods(kubeconfig) == 0
+        assert cluster.get(maps, "contract", "mine")
+        assert not [
+            one
+            for one in cluster.list(BUILT_IN["", "Secret"], "contract")
+            if "sonic-release" in one["metadata"]["name"]
+        ]
