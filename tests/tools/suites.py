@@ -114,7 +114,7 @@ def molecule_checks() -> list[Check]:
 
 def faults_checks() -> list[Check]:
     """Return the faults, each once."""
-    return [pytest_check("tests/faults", duration="about 5 minutes")]
+    return [pytest_check("tests/faults", duration="about 7 minutes")]
 
 
 def soak_checks() -> list[Check]:
