@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -28,20 +27,6 @@ SCREEN: Final = 50
 REPORTED_SECONDS: Final = 30
 SITE: Final = "hep.sonic.site"
 INSTANCE: Final = Instance("failures", 30803)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def clean() -> Iterator[None]:
-    """Leave nothing behind."""
-    yield
-    INSTANCE.remove(wait=False)
-
-
-@pytest.fixture
-def instance() -> Instance:
-    """An instance that does not exist yet."""
-    INSTANCE.remove()
-    return INSTANCE
 
 
 def seconds_since(kubeconfig: Path, reason: str, words: str) -> float:

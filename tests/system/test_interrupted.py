@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,20 +38,6 @@ KINDS: Final = (
     ("apps", "Deployment"),
     ("policy", "PodDisruptionBudget"),
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def clean() -> Iterator[None]:
-    """Leave nothing behind."""
-    yield
-    INSTANCE.remove(wait=False)
-
-
-@pytest.fixture
-def instance() -> Instance:
-    """An instance that does not exist yet."""
-    INSTANCE.remove()
-    return INSTANCE
 
 
 @pytest.fixture(scope="module")

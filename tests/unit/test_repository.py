@@ -25,7 +25,7 @@ FILES: Final = {"README.md", "defaults/main.yml", "meta/argument_specs.yml", "me
 SHARED: Final = "common"
 DOCUMENTS: Final = [
     path.relative_to(ROOT)
-    for pattern in ("*.md", "docs/**/*.md", "roles/*/README.md", "inventories/**/*.md", "tests/**/README.md")
+    for pattern in ("*.md", "docs/**/*.md", "roles/*/README.md", "inventories/**/*.md")
     for path in sorted(ROOT.glob(pattern))
 ]
 CODE: Final = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
@@ -45,7 +45,7 @@ def code_of(path: Path) -> str:
 
 def public_names() -> set[str]:
     """Return what users call by its full name."""
-    patterns = ("roles/*", "playbooks/*.yml", "plugins/modules/*.py", "plugins/filter/*.yml", "plugins/lookup/*.py")
+    patterns = ("roles/*", "playbooks/*.yml", "plugins/modules/*.py", "plugins/filter/*.yml")
     return {path.stem for pattern in patterns for path in ROOT.glob(pattern)} | {"all"}
 
 
