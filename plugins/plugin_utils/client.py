@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import random
 import socket
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 from urllib.parse import urlencode
 
+import yaml
 from ansible.module_utils.basic import env_fallback
 
 from ansible_collections.hep.sonic.plugins.plugin_utils.errors import AccessError, RequestError, SonicError
@@ -136,27 +138,7 @@ def _configure(access: Access) -> Configuration:
         AccessError: The kubeconfig cannot be read, or there is none.
     """
     configuration = Configuration()
-    try:
-        if isinstance(access.kubeconfig, dict):
-            kube_config.load_kube_config_from_dict(
-                access.kubeconfig, context=access.context, client_configuration=configuration
-            )
-        elif access.kubeconfig or not access.host:
-            path = str(Path(access.kubeconfig).expanduser()) if access.kubeconfig else _default_kubeconfig()
-            exists = any(Path(part).exists() for part in path.split(os.pathsep))
-            if not exists and not access.kubeconfig and "KUBERNETES_SERVICE_HOST" in os.environ:
-                load_incluster_config(client_configuration=configuration)
-            elif not exists:
-                raise AccessError(
-                    f"The kubeconfig {path} does not exist.",
-                    "Set sonic_kubeconfig, the option kubeconfig or K8S_AUTH_KUBECONFIG to the file of your cluster.",
-                )
-            else:
-                kube_config.load_kube_config(path, context=access.context, client_configuration=configuration)
-    except (ConfigException, OSError, ValueError) as problem:
-        raise AccessError(
-            f"{access.source} cannot be used: {problem}", "Try it with: kubectl --kubeconfig <file> get namespaces"
-        ) from problem
+    _load_kubeconfig(access, configuration)
     if access.host:
         configuration.host = access.host.rstrip("/")
     if access.api_key:
@@ -172,6 +154,50 @@ def _configure(access: Access) -> Configuration:
     configuration.no_proxy = access.no_proxy or configuration.no_proxy
     configuration.connection_pool_maxsize = THREADS
     return configuration
+
+
+def _load_kubeconfig(access: Access, configuration: Configuration) -> None:
+    """Fill `configuration` from the kubeconfig of `access`, or from the Pod that we are in.
+
+    Raises:
+        AccessError: The kubeconfig cannot be read, or there is none.
+    """
+    path = "<file>"
+    try:
+        if isinstance(access.kubeconfig, dict):
+            kube_config.load_kube_config_from_dict(
+                access.kubeconfig, context=access.context, client_configuration=configuration
+            )
+        elif access.kubeconfig or not access.host:
+            path = str(Path(access.kubeconfig).expanduser()) if access.kubeconfig else _default_kubeconfig()
+            exists = any(Path(part).exists() for part in path.split(os.pathsep))
+            if not exists and not access.kubeconfig and "KUBERNETES_SERVICE_HOST" in os.environ:
+                _load_service_account(configuration)
+            elif not exists:
+                raise AccessError(
+                    f"The kubeconfig {path} does not exist.",
+                    "Set sonic_kubeconfig, the option kubeconfig or K8S_AUTH_KUBECONFIG to the file of your cluster.",
+                )
+            else:
+                kube_config.load_kube_config(path, context=access.context, client_configuration=configuration)
+    except OSError as problem:
+        raise AccessError(f"{access.source} cannot be read: {problem}") from problem
+    except (ConfigException, yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError):
+        # Not the text of the problem, here or in a traceback: it may repeat a whole entry with its token.
+        context = f" --context {access.context}" if access.context else ""
+        raise AccessError(
+            f"{access.source} cannot be used: it is broken, or lacks the context, its cluster or its user.",
+            f"Try it with: KUBECONFIG={path} kubectl{context} get namespaces",
+        ) from None
+
+
+def _load_service_account(configuration: Configuration) -> None:
+    try:
+        load_incluster_config(client_configuration=configuration)
+    except ConfigException as problem:
+        raise AccessError(
+            f"The service account of this Pod cannot be used: {problem}", "Mount its token, or set sonic_kubeconfig."
+        ) from problem
 
 
 def _connection_pool(configuration: Configuration) -> Any:
@@ -343,6 +369,7 @@ class Cluster:
         query: Mapping[str, Any] | None = None,
         body: Any = None,
         content_type: str = "application/json",
+        patience: float = math.inf,
     ) -> Answer:
         """Send one request, again where a later try may succeed.
 
@@ -352,6 +379,7 @@ class Cluster:
             query: Query parameters; those that are None are left out.
             body: What to send, as JSON.
             content_type: Its media type; for a PATCH it chooses the kind of patch.
+            patience: Seconds for all tries together, where that is less than what a request gets by default.
 
         Returns:
             The answer with its JSON body, or with text where the server sent text.
@@ -364,21 +392,24 @@ class Cluster:
         if query:
             url += "?" + urlencode({key: value for key, value in query.items() if value is not None})
         data = None if body is None else json.dumps(body).encode()
-        for remaining in _tries(PATIENCE_SECONDS if self._reached else FIRST_PATIENCE_SECONDS):
+        usual = PATIENCE_SECONDS if self._reached else FIRST_PATIENCE_SECONDS
+        for remaining in _tries(min(usual, patience)):
+            longest = max(remaining, 1.0) if patience < math.inf else math.inf
             try:
                 response = self._pool.request(
                     method,
                     url,
                     body=data,
                     headers=self._headers(content_type),
-                    timeout=urllib3.Timeout(*TIMEOUT_SECONDS),
+                    timeout=urllib3.Timeout(*(min(seconds, longest) for seconds in TIMEOUT_SECONDS)),
                     retries=False,
                 )
             except urllib3.exceptions.HTTPError as problem:
                 # A connection that is cut in the middle is an SSLError, too; only a wrong certificate stays wrong.
                 if remaining <= 0 or any(isinstance(cause, ssl.SSLCertVerificationError) for cause in problem.args):
                     raise self._unreachable(problem) from problem
-                self._tell_lost(remaining)
+                if patience == math.inf:
+                    self._tell_lost(remaining)
                 continue
             self._reached, self._lost_since = True, 0.0
             if response.status < HTTPStatus.BAD_REQUEST:
@@ -497,10 +528,10 @@ class Cluster:
             if "/" not in entry["name"]
         }
 
-    def get(self, resource: Resource, namespace: str, name: str) -> Manifest | None:
-        """Return an object, or None where it does not exist."""
+    def get(self, resource: Resource, namespace: str, name: str, *, patience: float = math.inf) -> Manifest | None:
+        """Return an object, or None where it does not exist; `patience` is that of request()."""
         try:
-            body: Manifest = self.request("GET", resource.path(namespace, name)).body
+            body: Manifest = self.request("GET", resource.path(namespace, name), patience=patience).body
         except RequestError as error:
             if error.status == HTTPStatus.NOT_FOUND:
                 return None
@@ -547,13 +578,14 @@ class Cluster:
 
 
 def _tries(patience: float) -> Iterator[float]:
-    """Yield the seconds that are left, with a growing and scattered pause between two tries."""
+    """Yield the seconds that are left, with a growing and scattered pause between two tries; the last is at the end."""
     end = time.monotonic() + patience
     pause = 0.1
     while True:
         remaining = end - time.monotonic()
         yield remaining
-        time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - scatters retries, guards no secret
+        scattered = pause * random.uniform(0.5, 1.0)  # noqa: S311 - scatters retries, guards no secret
+        time.sleep(min(scattered, max(end - time.monotonic(), 0.0)))
         pause = min(pause * 2, 5.0)
 
 

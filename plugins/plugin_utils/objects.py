@@ -63,6 +63,8 @@ SERVER_METADATA: Final = frozenset(
 )
 
 MASK: Final = "********"
+#: Where kubectl keeps the whole object as it was applied, of a Secret with its values.
+LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 @dataclass(frozen=True, order=True)
@@ -100,7 +102,7 @@ def identity_of(obj: Manifest) -> Identity:
     """Return the identity of a manifest or of a live object.
 
     Raises:
-        ManifestError: apiVersion, kind or metadata.name is missing or no string.
+        ManifestError: apiVersion, kind or metadata.name is missing or no string, or other metadata has a wrong type.
     """
     metadata = obj.get("metadata")
     if not isinstance(metadata, dict):
@@ -109,7 +111,18 @@ def identity_of(obj: Manifest) -> Identity:
     missing = [key for key, value in required.items() if not isinstance(value, str) or not value]
     if missing:
         raise ManifestError(f"{' and '.join(missing)} must be given, as text.")
-    return Identity(group_of(obj["apiVersion"]), obj["kind"], metadata.get("namespace") or "", metadata["name"])
+    namespace = metadata.get("namespace")
+    if not isinstance(namespace, str | None):
+        raise ManifestError("metadata.namespace must be text.")
+    for key in ("labels", "annotations"):
+        if not isinstance(metadata.get(key) or {}, dict):
+            raise ManifestError(f"metadata.{key} must be a dictionary.")
+    return Identity(group_of(obj["apiVersion"]), obj["kind"], namespace or "", metadata["name"])
+
+
+def is_secret(obj: Manifest) -> bool:
+    """Return whether `obj` is a Secret of Kubernetes itself."""
+    return obj.get("kind") == "Secret" and not group_of(obj["apiVersion"])
 
 
 def drop_server_fields(obj: Manifest) -> Manifest:
@@ -131,14 +144,31 @@ def encode_string_data(obj: Manifest) -> Manifest:
     """Return a Secret with ``stringData`` moved to ``data``; any other object as it is.
 
     The API server moves it too, but keeps the first field as owned by us, which would show a change at each run.
+
+    Raises:
+        ManifestError: A value of a Secret is no text. The API server would refuse it, too, and repeat the value.
     """
-    if obj.get("kind") != "Secret" or group_of(obj.get("apiVersion", "")) or "stringData" not in obj:
+    if not is_secret(obj):
         return obj
-    encoded = {key: base64.b64encode(str(value).encode()).decode() for key, value in obj["stringData"].items()}
-    return {
-        **{key: value for key, value in obj.items() if key != "stringData"},
-        "data": {**(obj.get("data") or {}), **encoded},
-    }
+    for field in ("data", "stringData"):
+        _check_secret_values(obj, field)
+    encoded = {key: base64.b64encode(value.encode()).decode() for key, value in (obj.get("stringData") or {}).items()}
+    rest = {key: value for key, value in obj.items() if key != "stringData"}
+    return {**rest, "data": {**(obj.get("data") or {}), **encoded}} if encoded else rest
+
+
+def _check_secret_values(obj: Manifest, field: str) -> None:
+    """Raise ManifestError, which names keys and no values, where `field` of a Secret does not hold texts."""
+    where = f"Secret {obj['metadata']['name']}: {field}"
+    values = obj.get(field) or {}
+    if not isinstance(values, dict):
+        raise ManifestError(f"{where} must be a dictionary.")
+    wrong = [key for key, value in values.items() if not isinstance(value, str)]
+    if wrong:
+        raise ManifestError(
+            f"{where}: the value of {', '.join(map(str, wrong))} is no text.",
+            "Quote it in YAML, or end its expression with | string.",
+        )
 
 
 def with_labels(obj: Manifest, labels: Mapping[str, str]) -> Manifest:
@@ -200,7 +230,7 @@ def mask_secret(before: Manifest | None, after: Manifest | None) -> tuple[Manife
     A value that changed stays visible as a change, by a mark and not by its length or its hash.
     """
     states = (before, after)
-    if not any(state and state.get("kind") == "Secret" and not group_of(state["apiVersion"]) for state in states):
+    if not any(state and is_secret(state) for state in states):
         return states
     values = [dict((state or {}).get("data") or {}) for state in states]
     masked = [
@@ -208,10 +238,18 @@ def mask_secret(before: Manifest | None, after: Manifest | None) -> tuple[Manife
         for side, label in zip(values, ("before", "after"), strict=True)
     ]
     results = [
-        {**copy.deepcopy(state), "data": data} if state is not None and data else copy.deepcopy(state)
+        None if state is None else {**_without_last_applied(state), **({"data": data} if data else {})}
         for state, data in zip(states, masked, strict=True)
     ]
     return results[0], results[1]
+
+
+def _without_last_applied(obj: Manifest) -> Manifest:
+    annotations = {
+        key: value for key, value in (obj["metadata"].get("annotations") or {}).items() if key != LAST_APPLIED
+    }
+    rest = without_field(copy.deepcopy(obj), ("metadata", "annotations"))
+    return with_field(rest, ("metadata", "annotations"), annotations) if annotations else rest
 
 
 class _BlockDumper(yaml.SafeDumper):

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import math
+import multiprocessing
 import os
 import socket
 import threading
@@ -24,6 +26,8 @@ LEASES: Final = BUILT_IN["coordination.k8s.io", "Lease"]
 
 DURATION_SECONDS: Final = 15
 RENEW_SECONDS: Final = 3
+#: Seconds after which a renewal is given up, so that the next one still comes in time.
+RENEWAL_PATIENCE_SECONDS: Final = 4
 #: A Lease that nobody renewed for so long is free at once; no two clocks of one service differ by that much.
 ABANDONED_AFTER: Final = timedelta(minutes=5)
 
@@ -46,8 +50,7 @@ class Lease:
         self._live: Manifest | None = None
         self._previous = ""
         self._lost = ""
-        self._orphaned = False
-        self._parent = os.getppid()
+        self._renewed_at = -math.inf
         self._stop = threading.Event()
         self._renewer = threading.Thread(target=self._renew, daemon=True)
 
@@ -58,6 +61,9 @@ class Lease:
 
     def __enter__(self) -> Self:
         self._acquire()
+        if self._is_over():
+            # It took many tries, or the answer to the first was lost: only a renewal tells that it is still ours.
+            self._renew_once()
         self._renewer.start()
         return self
 
@@ -68,9 +74,11 @@ class Lease:
             self._write(holder="")
 
     def check(self) -> None:
-        """Raise ReleaseError if this run must stop: another one has taken the Lease, or ours was ended from outside."""
-        if self._orphaned:
-            raise ReleaseError(f"The playbook that changed release {self._spec.name} was ended.", "Run it again.")
+        """Raise ReleaseError if this run must stop: the Lease is over or another's, or the playbook was ended."""
+        self._check_playbook()
+        if not self._lost and self._is_over():
+            # Whatever keeps the renewer, another run may hold the release by now.
+            self._lost = f"it could not be renewed for {DURATION_SECONDS} s"
         if self._lost:
             raise ReleaseError(f"The Lease of release {self._spec.name} was lost: {self._lost}", "Run it again.")
 
@@ -79,10 +87,20 @@ class Lease:
         """What version() said of the Lease just before it was taken."""
         return self._previous
 
+    def _check_playbook(self) -> None:
+        """Raise ReleaseError if this is a worker of a playbook that was ended, which workers outlive."""
+        if _is_orphan():
+            raise ReleaseError(f"The playbook that changed release {self._spec.name} was ended.", "Run it again.")
+
+    def _is_over(self) -> bool:
+        """Return whether another run may have taken the Lease, because ours was not renewed in time."""
+        return time.monotonic() - self._renewed_at > DURATION_SECONDS
+
     def _acquire(self) -> None:
         end = time.monotonic() + self._spec.wait_timeout
         seen, seen_at = "", 0.0
         while True:
+            self._check_playbook()
             live = self._read()
             version = live["metadata"]["resourceVersion"] if live else ""
             if version != seen:
@@ -105,25 +123,26 @@ class Lease:
             time.sleep(0.5)
 
     def _renew(self) -> None:
-        renewed_at = time.monotonic()
-        while not self._stop.wait(RENEW_SECONDS):
-            # Ansible's workers outlive a playbook that is killed: without this, one would hold the release on and on.
-            self._orphaned = os.getppid() != self._parent
-            try:
-                if not self._write(holder=self._me):
-                    self._lost = "another run has taken it"
-                    return
-                renewed_at = time.monotonic()
-            except SonicError as error:
-                if time.monotonic() - renewed_at > DURATION_SECONDS:
-                    self._lost = error.message
-                    return
+        # An orphan must not hold the release on and on, not even one that hangs where it does not check().
+        while not self._stop.wait(RENEW_SECONDS) and not self._lost and not _is_orphan():
+            self._renew_once()
 
-    def _read(self) -> Manifest | None:
-        return self._cluster.get(LEASES, self._spec.namespace, self._spec.parent_name)
+    def _renew_once(self) -> None:
+        try:
+            if not self._write(holder=self._me, patience=RENEWAL_PATIENCE_SECONDS):
+                self._lost = "another run has taken it"
+        except SonicError as error:
+            if self._is_over():
+                self._lost = error.message
+        except Exception as error:  # noqa: BLE001 - the thread would end, and nobody know that the Lease ends, too
+            self._lost = f"{type(error).__name__}: {error}"
 
-    def _write(self, *, holder: str) -> bool:
+    def _read(self, patience: float = math.inf) -> Manifest | None:
+        return self._cluster.get(LEASES, self._spec.namespace, self._spec.parent_name, patience=patience)
+
+    def _write(self, *, holder: str, patience: float = math.inf) -> bool:
         """Write the Lease over the state that we know; return False where somebody else was quicker."""
+        started = time.monotonic()
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         spec = (self._live or {}).get("spec") or {}
         taken = spec.get("holderIdentity") != holder and holder
@@ -146,19 +165,32 @@ class Lease:
         }
         try:
             if self._live is None:
-                answer = self._cluster.request("POST", LEASES.path(self._spec.namespace), body=body)
+                path = LEASES.path(self._spec.namespace)
+                answer = self._cluster.request("POST", path, body=body, patience=patience)
             else:
-                answer = self._cluster.request("PUT", self._path, body=body)
+                answer = self._cluster.request("PUT", self._path, body=body, patience=patience)
         except RequestError as error:
             if error.status not in (HTTPStatus.CONFLICT, HTTPStatus.NOT_FOUND):
                 raise
             if error.status == HTTPStatus.NOT_FOUND and self._live is None:
                 raise  # there is no namespace for it
             # Either somebody else was quicker, or the answer to our own first try was lost on the way.
-            self._live = self._read()
+            # When that was, we do not know: it renews nothing.
+            self._live = self._read(patience)
             return bool(field_at(self._live, ["spec", "holderIdentity"]) == holder)
-        self._live = answer.body
+        # Not the time of the answer: others count from when the server has it, which may be long before.
+        self._live, self._renewed_at = answer.body, started
         return True
+
+
+def _is_orphan() -> bool:
+    """Return whether we are a worker whose playbook has ended.
+
+    The parent's id is that which the playbook itself noted when it forked: it is right even for a worker that was an
+    orphan already when it came here. What was not forked so is no worker, and may well outlive its parent.
+    """
+    parent = multiprocessing.parent_process()
+    return parent is not None and parent.pid != os.getppid()
 
 
 def _is_free(lease: Manifest) -> bool:

@@ -44,6 +44,24 @@ def test_an_object_without_identity_is_refused(obj: Manifest, missing: str) -> N
         identity_of(obj)
 
 
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ({"labels": ["x"]}, "metadata.labels must be a dictionary"),
+        ({"annotations": "x"}, "metadata.annotations must be a dictionary"),
+        ({"namespace": 123}, "metadata.namespace must be text"),
+    ],
+)
+def test_metadata_of_a_wrong_type_are_refused(metadata: dict[str, Any], message: str) -> None:
+    with pytest.raises(ManifestError, match=f"^{message}"):
+        identity_of({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "x", **metadata}})
+
+
+def test_metadata_may_be_left_empty() -> None:
+    metadata = {"name": "x", "namespace": None, "labels": None, "annotations": None}
+    assert identity_of({"apiVersion": "v1", "kind": "Secret", "metadata": metadata}) == Identity("", "Secret", "", "x")
+
+
 def test_the_version_is_no_part_of_the_identity() -> None:
     stable = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "a", "namespace": "n"}}
     assert identity_of(stable) == identity_of({**stable, "apiVersion": "apps/v1beta1"})
@@ -89,6 +107,34 @@ def test_string_data_becomes_data() -> None:
     assert "stringData" not in encoded
 
 
+@pytest.mark.parametrize("field", ["data", "stringData"])
+@pytest.mark.parametrize("value", [83, True, None, 1.5, ["S3cret"], {"S3cret": "S3cret"}])
+def test_a_value_of_a_secret_that_is_no_text_is_refused_by_its_key(field: str, value: Any) -> None:
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, field: {"good": "x", "pin": value}}
+    with pytest.raises(ManifestError, match=rf"^Secret s: {field}: the value of pin is no text\.\nQuote") as error:
+        encode_string_data(secret)
+    assert str(value) not in error.value.message
+
+
+@pytest.mark.parametrize("field", ["data", "stringData"])
+def test_values_of_a_secret_that_are_no_dictionary_are_refused(field: str) -> None:
+    with pytest.raises(ManifestError, match=f"^Secret s: {field} must be a dictionary") as error:
+        encode_string_data({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, field: ["S3cret"]})
+    assert "S3cret" not in str(error.value)
+
+
+@pytest.mark.parametrize("nothing", [None, {}])
+@pytest.mark.parametrize("rest", [{}, {"data": {"a": "eA=="}}])
+def test_empty_string_data_means_nothing(nothing: Any, rest: dict[str, Any]) -> None:
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, **rest}
+    assert encode_string_data({**secret, "stringData": nothing}) == secret
+
+
+def test_another_kind_keeps_what_it_calls_string_data() -> None:
+    other = {"apiVersion": "example.org/v1", "kind": "Secret", "metadata": {"name": "s"}, "stringData": {"a": 1}}
+    assert encode_string_data(other) is other
+
+
 def test_a_difference_of_a_secret_shows_which_keys_change_and_no_value() -> None:
     before = {**config_map(same="c2FtZQ==", value="b2xk"), "kind": "Secret"}
     after = {**config_map(same="c2FtZQ==", value="bmV3", more="bW9yZQ=="), "kind": "Secret"}
@@ -99,6 +145,18 @@ def test_a_difference_of_a_secret_shows_which_keys_change_and_no_value() -> None
     assert "more: '******** (after)'" in shown.after
     assert "same: '********'" in shown.after
     assert not any(value in text for value in ("c2FtZQ==", "b2xk", "bmV3", "bW9yZQ=="))
+
+
+def test_a_difference_of_a_secret_leaves_out_what_kubectl_keeps_of_it() -> None:
+    def secret(value: str, **annotations: str) -> Manifest:
+        kept = {"kubectl.kubernetes.io/last-applied-configuration": f'{{"data":{{"value":"{value}"}}}}', **annotations}
+        obj = config_map(value=value)
+        return {**obj, "kind": "Secret", "metadata": {**obj["metadata"], "annotations": kept}}
+
+    shown = difference(identity_of(secret("")), secret("b2xk"), secret("bmV3", owner="me"))
+    assert not any(value in shown.before + shown.after for value in ("b2xk", "bmV3", "last-applied"))
+    assert "annotations" not in shown.before
+    assert "owner: me" in shown.after
 
 
 def test_a_difference_in_a_text_of_many_lines_is_one_of_lines() -> None:
