@@ -2,13 +2,13 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Why a pod is not ready, read from its status and its events, in words for the person who waits."""
+"""Why an object is not ready, read from its status and its events, in words for the person who waits."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -40,6 +40,8 @@ FAILED_STARTUP_REMEDY: Final = (
     "Read the container's last words below, and correct what they say; or give it more time to start."
 )
 UNSCHEDULABLE_REMEDY: Final = "Free or add such nodes, or change the pool's placement, GPU or requests."
+#: The reason of conditions and events alike where a pod is not let in.
+REFUSED: Final = "FailedCreate"
 REFUSED_REMEDY: Final = "Raise the quota or satisfy the policy, or ask for less."
 
 
@@ -54,6 +56,7 @@ class Problem:
         pod: The pod; "" where none was made.
         container: The container whose log says more; "" where there is none.
         crashed: Whether the log is that of the container's previous run.
+        hope: What may yet cure it, in a few words; "" where nothing is known to.
     """
 
     reason: str
@@ -62,6 +65,7 @@ class Problem:
     pod: str = ""
     container: str = ""
     crashed: bool = False
+    hope: str = ""
 
     @property
     def hopeless(self) -> bool:
@@ -71,9 +75,18 @@ class Problem:
     @property
     def phrase(self) -> str:
         """A few words for a line of progress."""
+        if self.hope:
+            return self.hope
         if self.reason == "Unschedulable":
             return f"waiting for a node: {_first_cause(self.message)}"
         return PHRASES.get(self.reason, self.reason)
+
+    def after_old_pods(self, hope: str) -> Problem:
+        """Return the problem as one to wait for, if it may be over once an old pod gives back what it holds."""
+        # a quota refuses for now, a policy always
+        if self.reason == "Unschedulable" or (self.reason == REFUSED and "exceeded quota" in self.message):
+            return replace(self, message=f"{self.message}; {hope}", remedy="", hope=hope)
+        return self
 
 
 def problem_of_pod(pod: Manifest, events: Sequence[Manifest] = ()) -> Problem | None:
@@ -110,20 +123,41 @@ def problem_of_pod(pod: Manifest, events: Sequence[Manifest] = ()) -> Problem | 
     return Problem("Running" if running else "creating", asked.lstrip("; "), pod=name, container=container)
 
 
-def problem_of_workload(workload: Manifest, events: Sequence[Manifest] = ()) -> Problem | None:
-    """Return why a workload's controller makes no pods; None where it does.
+def problem_of_workload(
+    maker: Manifest, events: Sequence[Manifest] = (), pods: Sequence[Manifest] = ()
+) -> Problem | None:
+    """Return why a workload's controller does not make all its pods; None where it does.
 
     Args:
-        workload: The workload.
-        events: The events about it or its ReplicaSet, the newest last.
+        maker: What makes the pods: the workload, or of a Deployment the newest ReplicaSet.
+        events: The events about it, the newest last.
+        pods: The pods that it made.
     """
-    for condition in field_at(workload, ["status", "conditions"]) or []:
-        if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
-            return Problem(condition.get("reason", ""), condition.get("message", ""), REFUSED_REMEDY)
-    for event in reversed(events):
-        if event.get("reason") == "FailedCreate":
-            return Problem("FailedCreate", event.get("message", ""), REFUSED_REMEDY)
+    for condition in field_at(maker, ["status", "conditions"]) or []:
+        # its other reason is FailedDelete, which is tried again
+        if (condition["type"], condition["status"], condition.get("reason")) == ("ReplicaFailure", "True", REFUSED):
+            return Problem(REFUSED, condition.get("message", ""), REFUSED_REMEDY)
+    refusal = refusal_among(events)
+    if refusal and sum(map(_is_active, pods)) < _wanted(maker):
+        return Problem(REFUSED, refusal.get("message", ""), REFUSED_REMEDY)
     return None
+
+
+def refusal_among(events: Sequence[Manifest]) -> Manifest | None:
+    """Return the last refusal to make a pod, unless one was made since: then it is over."""
+    tries = [event for event in events if event.get("reason") in (REFUSED, "SuccessfulCreate")]
+    return tries[-1] if tries and tries[-1]["reason"] == REFUSED else None
+
+
+def problem_of_claim(events: Sequence[Manifest]) -> Problem | None:
+    """Return why a claim gets no volume, as its events tell it.
+
+    Args:
+        events: The events about it, the newest last.
+    """
+    # A provisioner that failed tries again, and says so: that hides no failure.
+    telling = [event for event in events if event.get("type") == "Warning"] or events
+    return Problem(telling[-1].get("reason", ""), telling[-1].get("message", "")) if telling else None
 
 
 def events_by_object(events: Iterable[Manifest]) -> dict[tuple[str, str], list[Manifest]]:
@@ -142,6 +176,18 @@ def _when(event: Manifest) -> str:
 def _is_ready(pod: Manifest) -> bool:
     conditions = field_at(pod, ["status", "conditions"]) or []
     return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
+
+
+def _is_active(pod: Manifest) -> bool:
+    """Return whether a pod's maker counts it as one that it has."""
+    over = field_at(pod, ["status", "phase"]) in ("Failed", "Succeeded")
+    return not over and not pod["metadata"].get("deletionTimestamp")
+
+
+def _wanted(maker: Manifest) -> int:
+    paths = {"DaemonSet": ["status", "desiredNumberScheduled"], "Job": ["spec", "parallelism"]}
+    wanted = field_at(maker, paths.get(maker["kind"], ["spec", "replicas"]))
+    return 1 if wanted is None else int(wanted)
 
 
 def _container_statuses(pod: Manifest) -> list[dict[str, Any]]:

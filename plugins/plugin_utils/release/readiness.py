@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Final
+from typing import Any, Final
 
 from ansible_collections.hep.sonic.plugins.plugin_utils.objects import Manifest, field_at, group_of
 
@@ -36,25 +36,29 @@ class Readiness:
 
 
 READY: Final = Readiness(State.READY)
+UNSEEN: Final = Readiness(State.WAITING, "not seen by its controller yet")
 
 
 def readiness_of(obj: Manifest) -> Readiness:
     """Return the readiness of any object; what has no status to wait for is ready."""
     rule = RULES.get((group_of(obj["apiVersion"]), obj["kind"]), _by_conditions)
-    if rule is not _by_conditions and not _is_observed(obj):
-        return Readiness(State.WAITING, "not seen by its controller yet")
-    return rule(obj)
+    return rule(obj) if _is_observed(obj) else UNSEEN
 
 
 def _is_observed(obj: Manifest) -> bool:
     """Return whether the status speaks of the present spec."""
     observed = field_at(obj, ["status", "observedGeneration"])
     if observed is None:
-        return obj["kind"] not in ("Deployment", "StatefulSet", "DaemonSet")
-    return bool(observed >= obj["metadata"].get("generation", 0))
+        return (group_of(obj["apiVersion"]), obj["kind"]) not in ALWAYS_OBSERVED
+    return _is_current(obj, observed)
 
 
-def _condition(obj: Manifest, kind: str) -> Mapping[str, str]:
+def _is_current(obj: Manifest, observed: Any) -> bool:
+    """Return whether a generation is the present one; text, which some controllers write, tells nothing."""
+    return not isinstance(observed, int) or observed >= obj["metadata"].get("generation", 0)
+
+
+def _condition(obj: Manifest, kind: str) -> Mapping[str, Any]:
     conditions = field_at(obj, ["status", "conditions"]) or []
     return next((condition for condition in conditions if condition["type"] == kind), {})
 
@@ -76,7 +80,8 @@ def _deployment(obj: Manifest) -> Readiness:
     if updated >= wanted and ready >= wanted and total == updated:
         return Readiness(State.READY, text)
     if _condition(obj, "Progressing").get("reason") == "ProgressDeadlineExceeded":
-        return Readiness(State.FAILED, f"{text}; {_condition(obj, 'Progressing').get('message', '')}")
+        # no failure: this may tell of the run before, and only a change of the status takes it away
+        text += f"; {_condition(obj, 'Progressing').get('message', '')}"
     return Readiness(State.WAITING, text)
 
 
@@ -135,6 +140,9 @@ def _service(obj: Manifest) -> Readiness:
 def _needs(condition: str) -> Callable[[Manifest], Readiness]:
     def rule(obj: Manifest) -> Readiness:
         found = _condition(obj, condition)
+        # many controllers of custom resources tell it for each condition only
+        if not _is_current(obj, found.get("observedGeneration")):
+            return UNSEEN
         if found.get("status") == "True":
             return READY
         return Readiness(State.WAITING, found.get("message") or f"not {condition} yet")
@@ -149,6 +157,9 @@ def _by_conditions(obj: Manifest) -> Readiness:
             return _needs(kind)(obj)
     return READY
 
+
+#: Kinds without an observed generation until their controller has seen them.
+ALWAYS_OBSERVED: Final = frozenset({("apps", "Deployment"), ("apps", "StatefulSet"), ("apps", "DaemonSet")})
 
 RULES: Final[Mapping[tuple[str, str], Callable[[Manifest], Readiness]]] = {
     ("apps", "Deployment"): _deployment,

@@ -18,8 +18,10 @@ from ansible_collections.hep.sonic.plugins.plugin_utils.objects import Identity,
 from ansible_collections.hep.sonic.plugins.plugin_utils.release.diagnosis import (
     Problem,
     events_by_object,
+    problem_of_claim,
     problem_of_pod,
     problem_of_workload,
+    refusal_among,
 )
 from ansible_collections.hep.sonic.plugins.plugin_utils.release.readiness import Readiness, State, readiness_of
 from ansible_collections.hep.sonic.plugins.plugin_utils.release.spec import ReleaseSpec
@@ -36,6 +38,7 @@ LOG_LINES: Final = 12
 EVENT_LINES: Final = 3
 
 WORKLOADS: Final = frozenset({"DaemonSet", "Deployment", "Job", "StatefulSet"})
+CLAIM: Final = "PersistentVolumeClaim"
 REVISION_ANNOTATION: Final = "deployment.kubernetes.io/revision"
 
 
@@ -65,8 +68,10 @@ class Waiter:
         self._cluster = cluster
         self._spec = spec
         self._progress = progress
-        self._said: dict[str, tuple[str, float]] = {}
+        self._said: dict[Identity | None, tuple[str, float]] = {}
         self._binding_modes: dict[str, str] = {}
+        #: Workloads that had old pods on their way out; once these are gone, the refusal that they may have caused.
+        self._outlasted: dict[Identity, str | None] = {}
 
     def until_ready(
         self, members: Mapping[Identity, Resource], states: Mapping[Identity, Manifest], check: Callable[[], None]
@@ -100,8 +105,8 @@ class Waiter:
                 raise self._failure(pending, reasons, now - start, timed_out=timed_out and not failed)
             time.sleep(POLL_SECONDS)
             pending = self._unready(self._read({identity: members[identity] for identity in pending}))
-        for name in self._said:
-            self._progress(f"{name} ready ({_duration(time.monotonic() - start)})")
+        for identity in filter(None, self._said):
+            self._progress(f"{identity.name} ready ({_duration(time.monotonic() - start)})")
 
     def until_gone(self, members: Mapping[Identity, Resource], check: Callable[[], None]) -> None:
         """Wait until every object is gone.
@@ -119,7 +124,7 @@ class Waiter:
             check()
             elapsed = time.monotonic() - start
             names = ", ".join(str(identity) for identity in sorted(left))
-            self._say("removal", f"{len(left)} objects are going: {names}", elapsed)
+            self._say(None, f"{len(left)} objects are going: {names}", elapsed)
             if elapsed >= self._spec.wait_timeout:
                 finalizers = {name for obj in left.values() for name in obj["metadata"].get("finalizers") or []}
                 held = ", ".join(sorted(finalizers)) or "nothing"
@@ -141,7 +146,7 @@ class Waiter:
     def _waits_for_consumer(self, obj: Manifest) -> bool:
         """Return whether a claim is bound only when a pod uses it, so that nothing can be waited for here."""
         name = field_at(obj, ["spec", "storageClassName"])
-        if obj["kind"] != "PersistentVolumeClaim" or not name or field_at(obj, ["status", "phase"]) == "Lost":
+        if obj["kind"] != CLAIM or not name or field_at(obj, ["status", "phase"]) == "Lost":
             return False
         if name not in self._binding_modes:
             try:
@@ -179,19 +184,43 @@ class Waiter:
     def _diagnose(self, pending: Mapping[Identity, tuple[Manifest, Readiness]]) -> dict[Identity, list[Problem]]:
         workloads = {identity: obj for identity, (obj, _readiness) in pending.items() if identity.kind in WORKLOADS}
         pods = {identity: obj for identity, (obj, _readiness) in pending.items() if identity.kind == "Pod"}
-        namespaces = sorted({identity.namespace for identity in (*workloads, *pods)})
+        claims = [identity for identity in pending if identity.kind == CLAIM]
+        namespaces = sorted({identity.namespace for identity in (*workloads, *pods, *claims)})
         events = dict(zip(namespaces, self._cluster.map(self._events, namespaces), strict=True))
         found = {
             identity: [problem_of_pod(pod, events[identity.namespace].get(("Pod", identity.name), ()))]
             for identity, pod in pods.items()
         }
+        for identity in claims:
+            found[identity] = [problem_of_claim(events[identity.namespace].get((CLAIM, identity.name), ()))]
         listed = self._cluster.map(lambda item: self._pods_of(*item), list(workloads.items()))
-        for (identity, workload), (owner, members) in zip(workloads.items(), listed, strict=True):
+        for identity, (maker, selected) in zip(workloads, listed, strict=True):
             about = events[identity.namespace]
-            own = [*about.get((identity.kind, identity.name), ()), *about.get(owner, ())]
+            owner = (maker["kind"], maker["metadata"]["name"])
+            own = about.get(owner, ())
+            members = [pod for pod in selected if _owner_of(pod) == owner]
             problems = [problem_of_pod(pod, about.get(("Pod", pod["metadata"]["name"]), ())) for pod in members]
-            found[identity] = [*problems, None if members else problem_of_workload(workload, own)]
+            found[identity] = [*problems, problem_of_workload(maker, own, members)]
+            hope = self._hope(identity, selected, own)
+            if hope:
+                found[identity] = [one and one.after_old_pods(hope) for one in found[identity]]
         return {identity: [one for one in problems if one] for identity, problems in found.items()}
+
+    def _hope(self, identity: Identity, pods: Sequence[Manifest], events: Sequence[Manifest]) -> str:
+        """Return by what a full site or quota may yet get free, in words; "" where nothing is known."""
+        ending = [pod["metadata"]["name"] for pod in pods if pod["metadata"].get("deletionTimestamp")]
+        if ending:
+            self._outlasted[identity] = None
+            return f"waiting for the old pod {ending[0]} to end"
+        if identity not in self._outlasted:
+            return ""
+        # The scheduler tries again as soon as a pod has ended. Who makes pods doubles the time between two tries, so
+        # that the last refusal met the old pods, and the next try comes after as long as these took to end.
+        refusal = refusal_among(events)
+        version = refusal["metadata"]["resourceVersion"] if refusal else ""
+        if self._outlasted[identity] is None:
+            self._outlasted[identity] = version
+        return "waiting for the next try to make pods" if version and version == self._outlasted[identity] else ""
 
     def _events(self, namespace: str) -> dict[tuple[str, str], list[Manifest]]:
         try:
@@ -200,34 +229,36 @@ class Waiter:
             # Events only make the report better; who may not read them still gets the pods' own reasons.
             return {}
 
-    def _pods_of(self, identity: Identity, workload: Manifest) -> tuple[tuple[str, str], list[Manifest]]:
-        """Return what makes a workload's pods, as kind and name, and the pods of its newest template."""
+    def _pods_of(self, identity: Identity, workload: Manifest) -> tuple[Manifest, list[Manifest]]:
+        """Return what makes the pods of a workload's newest template, and the pods of all its templates."""
         selector = field_at(workload, ["spec", "selector", "matchLabels"]) or {}
         labels = ",".join(f"{key}={value}" for key, value in selector.items())
-        owner = (identity.kind, identity.name)
+        maker = workload
         if identity.kind == "Deployment":
             revision = (workload["metadata"].get("annotations") or {}).get(REVISION_ANNOTATION)
             for replica_set in self._cluster.list(BUILT_IN["apps", "ReplicaSet"], identity.namespace, labels=labels):
                 if (replica_set["metadata"].get("annotations") or {}).get(REVISION_ANNOTATION) == revision:
-                    owner = ("ReplicaSet", replica_set["metadata"]["name"])
-        pods = self._cluster.list(BUILT_IN["", "Pod"], identity.namespace, labels=labels)
-        return owner, [pod for pod in pods if _owner_of(pod) == owner]
+                    maker = replica_set
+        return maker, self._cluster.list(BUILT_IN["", "Pod"], identity.namespace, labels=labels)
 
     def _report(
         self, pending: Mapping[Identity, tuple[Manifest, Readiness]], reasons: _Reasons, elapsed: float
     ) -> None:
         for identity, (_obj, readiness) in sorted(pending.items()):
-            phrases = collections.Counter(problem.phrase for problem in reasons.problems.get(identity, ()))
-            parts = [readiness.text, *(f"{count} {phrase}" for phrase, count in phrases.most_common())]
-            self._say(identity.name, ", ".join(filter(None, parts)), elapsed)
+            phrases = collections.Counter(
+                (problem.phrase, bool(problem.pod)) for problem in reasons.problems.get(identity, ())
+            )
+            told = (f"{count} {phrase}" if of_pods else phrase for (phrase, of_pods), count in phrases.most_common())
+            parts = [readiness.text, *told]
+            self._say(identity, ", ".join(filter(None, parts)), elapsed)
 
-    def _say(self, name: str, text: str, elapsed: float) -> None:
-        said, at = self._said.get(name, ("", 0.0))
+    def _say(self, identity: Identity | None, text: str, elapsed: float) -> None:
+        said, at = self._said.get(identity, ("", 0.0))
         if elapsed < QUIET_SECONDS:
             return
         if text != said or elapsed - at >= REPEAT_SECONDS:
-            self._said[name] = (text, elapsed)
-            self._progress(f"{name} {text} ({_duration(elapsed)})")
+            self._said[identity] = (text, elapsed)
+            self._progress(f"{identity.name if identity else 'removal'} {text} ({_duration(elapsed)})")
 
     def _failure(
         self,
@@ -252,9 +283,9 @@ class Waiter:
                 continue
             seen.add(problem.reason)
             count = sum(one.reason == problem.reason for one in problems)
-            where = (
-                f"pod {problem.pod}" + (f" and {count - 1} more" if count > 1 else "") if problem.pod else "its pods"
-            )
+            where = "its volume" if identity.kind == CLAIM else "its pods"
+            if problem.pod:
+                where = f"pod {problem.pod}" + (f" and {count - 1} more" if count > 1 else "")
             yield f"  {where}: {problem.reason}: {problem.message}".rstrip(": ")
             if problem.container:
                 yield from (f"    | {line}" for line in self._last_words(identity, problem))

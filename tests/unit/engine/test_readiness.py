@@ -11,7 +11,12 @@ from typing import Any
 import pytest
 
 from ansible_collections.hep.sonic.plugins.plugin_utils.objects import Manifest
-from ansible_collections.hep.sonic.plugins.plugin_utils.release.diagnosis import problem_of_pod, problem_of_workload
+from ansible_collections.hep.sonic.plugins.plugin_utils.release.diagnosis import (
+    Problem,
+    problem_of_claim,
+    problem_of_pod,
+    problem_of_workload,
+)
 from ansible_collections.hep.sonic.plugins.plugin_utils.release.readiness import State, readiness_of
 
 
@@ -24,8 +29,12 @@ def deployment(observed: int = 2, **status: Any) -> Manifest:
     return obj("apps/v1", "Deployment", {"replicas": 3}, {"observedGeneration": observed, **status})
 
 
-def condition(kind: str, status: str, **more: str) -> dict[str, Any]:
+def condition(kind: str, status: str, **more: Any) -> dict[str, Any]:
     return {"conditions": [{"type": kind, "status": status, **more}]}
+
+
+def custom(status: dict[str, Any]) -> Manifest:
+    return obj("example.org/v1", "Gadget", {}, status)
 
 
 ALL = {"replicas": 3, "updatedReplicas": 3, "readyReplicas": 3}
@@ -41,7 +50,7 @@ ALL = {"replicas": 3, "updatedReplicas": 3, "readyReplicas": 3}
         (deployment(**{**ALL, "replicas": 4}), State.WAITING, "3/3 ready, 1 of the old template left"),
         (
             deployment(**condition("Progressing", "False", reason="ProgressDeadlineExceeded", message="no progress")),
-            State.FAILED,
+            State.WAITING,
             "0/3 ready; no progress",
         ),
         (
@@ -93,6 +102,17 @@ ALL = {"replicas": 3, "updatedReplicas": 3, "readyReplicas": 3}
             State.WAITING,
             "no such target",
         ),
+        (
+            custom({"observedGeneration": 1, **condition("Ready", "True")}),
+            State.WAITING,
+            "not seen by its controller yet",
+        ),
+        (custom({"observedGeneration": 1}), State.WAITING, "not seen by its controller yet"),
+        (custom({"observedGeneration": 2, **condition("Ready", "True")}), State.READY, ""),
+        (custom({"observedGeneration": "1", **condition("Ready", "True")}), State.READY, ""),
+        (custom(condition("Ready", "True", observedGeneration=1)), State.WAITING, "not seen by its controller yet"),
+        (custom(condition("Ready", "True", observedGeneration=2)), State.READY, ""),
+        (custom({}), State.READY, ""),
         (obj("apiregistration.k8s.io/v1", "APIService", {}, {}), State.WAITING, "not Available yet"),
         (
             obj("apiextensions.k8s.io/v1", "CustomResourceDefinition", {}, condition("Established", "True")),
@@ -168,6 +188,72 @@ def test_a_workload_whose_pods_are_refused_says_why() -> None:
     problem = problem_of_workload(deployment(**refused))
     assert problem
     assert (problem.message, problem.hopeless) == ("exceeded quota", True)
+
+
+def test_a_refusal_is_told_although_some_pods_are_there() -> None:
+    refused = condition("ReplicaFailure", "True", reason="FailedCreate", message="exceeded quota")
+    problem = problem_of_workload(deployment(**refused), (), [pod(), pod(), pod()])
+    assert problem
+    assert problem.message == "exceeded quota"
+
+
+FAILED = {"reason": "FailedCreate", "message": "denied by policy"}
+MADE = {"reason": "SuccessfulCreate", "message": "Created pod"}
+LEAVING = {**pod(), "metadata": {"name": "x", "deletionTimestamp": "now"}}
+STATEFUL_SET = obj("apps/v1", "StatefulSet", {"replicas": 2}, {})
+DAEMON_SET = obj("apps/v1", "DaemonSet", {}, {"desiredNumberScheduled": 2})
+JOB = obj("batch/v1", "Job", {"parallelism": 2}, {})
+
+
+@pytest.mark.parametrize("workload", [STATEFUL_SET, DAEMON_SET, JOB])
+@pytest.mark.parametrize(
+    ("events", "pods", "refused"),
+    [
+        ([MADE, FAILED], [pod()], True),
+        ([MADE, FAILED], [pod(), LEAVING], True),
+        ([MADE, FAILED], [pod(), pod(phase="Failed")], True),
+        ([MADE, FAILED], [pod(), pod()], False),
+        ([FAILED, MADE], [pod()], False),
+        ([FAILED, MADE], [], False),
+        ([], [], False),
+    ],
+)
+def test_a_refusal_is_over_when_a_pod_was_made_since_or_all_are_there(
+    workload: Manifest, events: list[Manifest], pods: list[Manifest], refused: bool
+) -> None:
+    assert (problem_of_workload(workload, events, pods) is not None) == refused
+
+
+@pytest.mark.parametrize(
+    ("reason", "message", "hopeless"),
+    [
+        ("Unschedulable", "0/1 nodes are available: 1 Insufficient nvidia.com/gpu.", False),
+        ("FailedCreate", 'pods "x" is forbidden: exceeded quota: q', False),
+        ("FailedCreate", "denied by policy", True),
+        ("CrashLoopBackOff", "", True),
+    ],
+)
+def test_the_end_of_an_old_pod_cures_what_is_full(reason: str, message: str, hopeless: bool) -> None:
+    problem = Problem(reason, message, "Do something.").after_old_pods("waiting for the old pod x to end")
+    assert problem.hopeless == hopeless
+    assert (problem.phrase == "waiting for the old pod x to end") == (not hopeless)
+
+
+FAILED_CLAIM = {"type": "Warning", "reason": "ProvisioningFailed", "message": "no such storage class"}
+EXTERNAL_CLAIM = {"type": "Normal", "reason": "ExternalProvisioning", "message": "waiting for a volume"}
+
+
+@pytest.mark.parametrize(
+    ("events", "reason"),
+    [
+        ([FAILED_CLAIM, EXTERNAL_CLAIM], "ProvisioningFailed"),
+        ([EXTERNAL_CLAIM], "ExternalProvisioning"),
+        ([], None),
+    ],
+)
+def test_a_claim_says_why_it_gets_no_volume(events: list[Manifest], reason: str | None) -> None:
+    problem = problem_of_claim(events)
+    assert (problem.reason if problem else None) == reason
 
 
 def probed(started: bool) -> Manifest:
