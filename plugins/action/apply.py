@@ -21,7 +21,7 @@ from ansible_collections.hep.sonic.plugins.plugin_utils.release.plan import (
     Change,
 )
 from ansible_collections.hep.sonic.plugins.plugin_utils.release.release import Outcome, Release
-from ansible_collections.hep.sonic.plugins.plugin_utils.release.spec import InitialFields, ReleaseSpec
+from ansible_collections.hep.sonic.plugins.plugin_utils.release.spec import InitialFields, ReleaseSpec, field_path
 from ansible_collections.hep.sonic.plugins.plugin_utils.render import Rendered, Renderer, to_plain
 
 APPLY_SPEC: Mapping[str, Mapping[str, Any]] = {
@@ -38,7 +38,7 @@ APPLY_SPEC: Mapping[str, Mapping[str, Any]] = {
         "options": {
             "kind": {"type": "str", "required": True},
             "name": {"type": "str"},
-            "fields": {"type": "list", "elements": "str", "required": True},
+            "fields": {"type": "list", "elements": "raw", "required": True},
         },
     },
     "planned": {
@@ -112,7 +112,7 @@ class ActionModule(SonicAction):
 
 def _spec_of(params: Params) -> ReleaseSpec:
     initial = [
-        InitialFields(entry["kind"], tuple(tuple(path.split(".")) for path in entry["fields"]), entry["name"])
+        InitialFields(entry["kind"], tuple(field_path(field) for field in entry["fields"]), entry["name"])
         for entry in params["initial"]
     ]
     planned: Mapping[str, Sequence[str]] = params["planned"] or {}

@@ -65,7 +65,7 @@ options:
       - Fields that are set when their object is created and belong to somebody else afterwards, such as
         C(spec.replicas) of a
         Deployment that an autoscaler scales, a generated password, or the size of a claim.
-      - A field that becomes one of these is handed over at its live value.
+      - A field that becomes one of these is handed over at its live value; one that its object lacks is set.
     type: list
     elements: dict
     default: []
@@ -78,9 +78,11 @@ options:
         description: Name of the one object that is meant; all of the kind by default.
         type: str
       fields:
-        description: The fields, with dots between their keys.
+        description:
+          - The fields, each with dots between its keys, or as a list of keys where a key holds dots itself, such as
+            C([data, tls.key]).
         type: list
-        elements: str
+        elements: raw
         required: true
   planned:
     description: What an earlier task of the same run brings, so that check mode works before it is there.
@@ -206,7 +208,7 @@ objects:
       sample: sonic-cms-envoy
     action:
       description: V(created), V(configured), V(unchanged), V(deleted), or V(kept) for what is no longer in the set
-        but protected.
+        but protected, or became somebody else's while the run lasted.
       type: str
       sample: configured
 summary:

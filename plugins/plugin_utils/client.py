@@ -10,7 +10,6 @@ because its typed models cost a hundred times the CPU of the request itself.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import os
@@ -505,14 +504,24 @@ class Cluster:
         return self._resources.get(key)
 
     def preferred_resource(self, group_kind: str) -> Resource | None:
-        """Return where the objects of ``Kind.group`` live, in the version that the server prefers."""
+        """Return where the objects of ``Kind.group`` live, in the first version that has them, the preferred one first.
+
+        Raises:
+            RequestError: The server does not tell. Only a group that is not there has no objects for certain.
+        """
         kind, _dot, group = group_kind.partition(".")
         if (group, kind) in BUILT_IN:
             return BUILT_IN[group, kind]
-        with contextlib.suppress(RequestError):
-            preferred = self.request("GET", f"/apis/{group}").body["preferredVersion"]["groupVersion"]
-            return self.resource(preferred, kind)
-        return None
+        if not group:
+            return self.resource("v1", kind)
+        try:
+            listed = self.request("GET", f"/apis/{group}").body
+        except RequestError as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
+            return None
+        versions = [entry["groupVersion"] for entry in (listed["preferredVersion"], *listed["versions"])]
+        return next(filter(None, (self.resource(version, kind) for version in dict.fromkeys(versions))), None)
 
     def _discover(self, api_version: str) -> dict[tuple[str, str], Resource]:
         group, _slash, version = api_version.rpartition("/")
@@ -565,9 +574,28 @@ class Cluster:
             if not token:
                 return found
 
-    def delete(self, resource: Resource, identity: Identity, *, propagation: str = "Background") -> bool:
-        """Delete an object; return whether it was there."""
-        body = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation}
+    def delete(
+        self,
+        resource: Resource,
+        identity: Identity,
+        *,
+        propagation: str = "Background",
+        preconditions: Mapping[str, str] | None = None,
+    ) -> bool:
+        """Delete an object; return whether it was there.
+
+        Args:
+            resource: Where it lives.
+            identity: The object.
+            propagation: What happens to its dependents.
+            preconditions: Its ``uid`` and ``resourceVersion``, either or both; with others it is a Conflict.
+        """
+        body = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "propagationPolicy": propagation,
+            "preconditions": preconditions or {},
+        }
         try:
             self.request("DELETE", resource.path(identity.namespace, identity.name), body=body)
         except RequestError as error:

@@ -6,9 +6,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 from ansible_collections.hep.sonic.plugins.plugin_utils.client import BUILT_IN, Answer, Cluster, Resource
 from ansible_collections.hep.sonic.plugins.plugin_utils.errors import RequestError
@@ -31,6 +31,13 @@ from ansible_collections.hep.sonic.plugins.plugin_utils.release.spec import (
 
 #: Tries of a patch that met a write of somebody else; each starts from the newest state, so the second one succeeds.
 CONFLICT_TRIES = 5
+
+#: Kinds that a Pod names, with the field that does it and the fields that make no sense, or are refused, without it.
+POD_REFERENCES: Final[Mapping[tuple[str, str], Sequence[str]]] = {
+    ("ServiceAccount", "serviceAccountName"): ("serviceAccount",),
+    ("PriorityClass", "priorityClassName"): ("priority", "preemptionPolicy"),
+    ("RuntimeClass", "runtimeClassName"): ("overhead",),
+}
 
 
 class Patcher:
@@ -57,9 +64,12 @@ class Patcher:
         if live is not None:
             force = force or half_created(live)
             for path in self._spec.initial_paths(identity_of(manifest)):
+                value = field_at(live, path)
+                if value is None:
+                    continue  # the real run sets it, too
                 # A field that we own alone and drop would be shown as reset: the real run hands it over at this value.
-                keep = owns_field(live, FIELD_MANAGER, path) and field_at(live, path) is not None
-                manifest = with_field(manifest, path, field_at(live, path)) if keep else without_field(manifest, path)
+                keep = owns_field(live, FIELD_MANAGER, path)
+                manifest = with_field(manifest, path, value) if keep else without_field(manifest, path)
         return self._apply(resource, manifest, FIELD_MANAGER, force=force, dry_run=True)
 
     def apply(self, resource: Resource, manifest: Manifest, live: Manifest | None) -> Answer:
@@ -77,25 +87,32 @@ class Patcher:
             rest = without_field(rest, path)
         if paths and (live is None or half_created(live)):
             return self._create_with_initial(resource, manifest, rest, paths, live)
-        for path in paths:
-            if live is not None and owns_field(live, FIELD_MANAGER, path):
-                self._hand_over(resource, identity, path)
+        if live is not None and any(owns_field(live, FIELD_MANAGER, path) for path in paths):
+            self._hand_over(resource, identity, paths)
+        absent = [path for path in paths if field_at(live, path) is None and field_at(manifest, path) is not None]
+        if absent:
+            # Together with all the rest, as the dry run checked it: an object may be invalid with half of it.
+            self._apply(resource, _with_fields(rest, manifest, absent), FIELD_MANAGER, force=self._spec.force_conflicts)
+            self._hand_over(resource, identity, paths)
         return self._apply(resource, rest, FIELD_MANAGER, force=self._spec.force_conflicts)
 
-    def dry_run_pod(self, identity: Identity, workload: Manifest, accounts: Collection[str]) -> RequestError | None:
+    def dry_run_pod(
+        self, identity: Identity, workload: Manifest, brought: Collection[tuple[str, str]]
+    ) -> RequestError | None:
         """Return why a Pod of the workload's template would be refused; None where it would not.
 
         Args:
             identity: The workload.
             workload: Its state as the API server completed it.
-            accounts: ServiceAccounts that the same set brings, and which need not exist yet.
+            brought: Kind and name of what the same set brings, and which need not exist yet.
         """
         template = pod_template_of(workload) or {}
         spec = dict(template["spec"])
         spec["restartPolicy"] = spec.get("restartPolicy", "Always")
-        if spec.get("serviceAccountName") in accounts:
-            spec.pop("serviceAccountName", None)
-            spec.pop("serviceAccount", None)
+        for (kind, field), dependents in POD_REFERENCES.items():
+            if (kind, spec.get(field)) in brought:
+                for name in (field, *dependents):
+                    spec.pop(name, None)
         metadata = {
             key: value for key, value in (template.get("metadata") or {}).items() if key in ("labels", "annotations")
         }
@@ -134,21 +151,25 @@ class Patcher:
         if live is None:
             self._apply(resource, manifest, INITIAL_MANAGER, force=False)
         answer = self._apply(resource, rest, FIELD_MANAGER, force=True)
-        kept = _skeleton(manifest)
-        for path in paths:
-            value = field_at(answer.body, path)
-            kept = kept if value is None else with_field(kept, path, value)
+        # What a run that died had not given it yet comes from the manifest; all else stays as it is by now.
+        absent = [path for path in paths if field_at(answer.body, path) is None]
+        kept = _with_fields(_with_fields(_skeleton(manifest), answer.body, paths), manifest, absent)
         self._apply(resource, kept, INITIAL_MANAGER, force=True)
         return answer
 
-    def _hand_over(self, resource: Resource, identity: Identity, path: tuple[str, ...]) -> None:
-        """Make INITIAL_MANAGER own a field at its live value, so that our dropping it does not reset it."""
+    def _hand_over(self, resource: Resource, identity: Identity, paths: list[tuple[str, ...]]) -> None:
+        """Make INITIAL_MANAGER own our fields at their live values, so that our dropping them does not reset them.
+
+        One patch with those that it owns already: a manager loses, and may so reset, what its next patch leaves out.
+        """
         for remaining in reversed(range(CONFLICT_TRIES)):
             live = self._cluster.get(resource, identity.namespace, identity.name)
             if live is None:
                 return
-            kept = with_field(_skeleton(live), path, field_at(live, path))
-            # Guarded: an autoscaler that writes the field meanwhile wins, and its value is read again.
+            owners = (FIELD_MANAGER, INITIAL_MANAGER)
+            owned = [path for path in paths if any(owns_field(live, manager, path) for manager in owners)]
+            kept = _with_fields(_skeleton(live), live, owned)
+            # Guarded: an autoscaler that writes a field meanwhile wins, and its value is read again.
             kept = with_field(kept, ("metadata", "resourceVersion"), live["metadata"]["resourceVersion"])
             try:
                 self._apply(resource, kept, INITIAL_MANAGER, force=True)
@@ -187,6 +208,14 @@ class Patcher:
 def half_created(live: Manifest) -> bool:
     """Return whether a run died while it created an object: INITIAL_MANAGER still owns our label."""
     return owns_field(live, INITIAL_MANAGER, ("metadata", "labels", RELEASE_LABEL))
+
+
+def _with_fields(obj: Manifest, source: Manifest, paths: Iterable[tuple[str, ...]]) -> Manifest:
+    """Return `obj` with the fields at `paths` as `source` has them; a field that it lacks is left as it is."""
+    for path in paths:
+        value = field_at(source, path)
+        obj = obj if value is None else with_field(obj, path, value)
+    return obj
 
 
 def _skeleton(obj: Manifest) -> Manifest:

@@ -6,12 +6,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
-from ansible_collections.hep.sonic.plugins.plugin_utils.client import Cluster, Resource
+from ansible_collections.hep.sonic.plugins.plugin_utils.client import Answer, Cluster, Resource
 from ansible_collections.hep.sonic.plugins.plugin_utils.errors import (
     ManifestError,
     ReleaseError,
@@ -35,7 +36,11 @@ from ansible_collections.hep.sonic.plugins.plugin_utils.objects import (
 from ansible_collections.hep.sonic.plugins.plugin_utils.release.lease import Lease
 from ansible_collections.hep.sonic.plugins.plugin_utils.release.parent import Parent
 from ansible_collections.hep.sonic.plugins.plugin_utils.release.patch import Patcher, half_created
-from ansible_collections.hep.sonic.plugins.plugin_utils.release.spec import RELEASE_LABEL, ReleaseSpec
+from ansible_collections.hep.sonic.plugins.plugin_utils.release.spec import (
+    PART_OF_LABEL,
+    RELEASE_LABEL,
+    ReleaseSpec,
+)
 from ansible_collections.hep.sonic.plugins.plugin_utils.render import Rendered
 
 #: The words for what happens to an object, as kubectl says them; ``kept`` is left behind on purpose.
@@ -123,9 +128,9 @@ class Plan:
         return [change for change in self.changes if change.wanted]
 
     @property
-    def pruned(self) -> list[Change]:
-        """The objects that go."""
-        return [change for change in self.changes if change.action == DELETED]
+    def unwanted(self) -> list[Change]:
+        """What happens to the release's objects that are not in the set."""
+        return [change for change in self.changes if not change.wanted]
 
     @property
     def changed(self) -> bool:
@@ -147,9 +152,10 @@ def prepare(cluster: Cluster, spec: ReleaseSpec, rendered: Iterable[Rendered]) -
     for item in rendered:
         try:
             identity = identity_of(item.manifest)
+            manifest = encode_string_data(item.manifest)
             resource = cluster.resource(item.manifest["apiVersion"], identity.kind)
         except ManifestError as error:
-            problems.append(f"{item.source}: {error.message}")
+            problems.append(f"{item.source}: {error}")
             continue
         key = (identity.group, identity.kind)
         if resource is None and key not in scopes and key not in planned:
@@ -159,7 +165,6 @@ def prepare(cluster: Cluster, spec: ReleaseSpec, rendered: Iterable[Rendered]) -
             )
             continue
         namespaced = resource.namespaced if resource else scopes.get(key, True)
-        manifest = encode_string_data(item.manifest)
         if namespaced:
             manifest = with_namespace(manifest, identity.namespace or spec.namespace)
         elif identity.namespace:
@@ -211,8 +216,9 @@ class Planner:
         Raises:
             ReleaseError: The API server refuses an object, or an object is somebody else's. All of them are reported.
         """
-        parent = Parent.read(self._cluster, self._spec)
+        # The Lease first: a run that changes the parent after we read it moves the Lease after we read that, too.
         lease_version = "" if self._check_mode else Lease(self._cluster, self._spec, self._progress).version()
+        parent = Parent.read(self._cluster, self._spec)
         live = self._live_members(parent, wanted)
         outcomes = self._cluster.map(lambda one: self._examine(one, live, wanted), wanted)
         problems = [str(outcome) for outcome in outcomes if isinstance(outcome, SonicError)]
@@ -259,18 +265,9 @@ class Planner:
             action = CONFIGURED if before else CREATED
             return foreign or Change(one.identity, action, before, one.manifest, one, one.resource)
         try:
-            answer = self._patcher.dry_run(one.resource, one.manifest, before)
-            if before is None and not answer.created:
-                before = self._cluster.get(one.resource, one.identity.namespace, one.identity.name)
-                foreign = self._refuse_foreign(one, before)
-                if foreign:
-                    return foreign
-            elif before and field_at(answer.body, ["metadata", "resourceVersion"]) != before["metadata"].get(
-                "resourceVersion"
-            ):
-                # It moved between the LIST and the dry run: compare with what the dry run started from.
-                before = self._cluster.get(one.resource, one.identity.namespace, one.identity.name)
-                answer = self._patcher.dry_run(one.resource, one.manifest, before)
+            before, answer = self._dry_run(one, one.resource, before)
+        except ReleaseError as foreign:
+            return foreign
         except RequestError as error:
             if self._is_planned(error, one, wanted):
                 return Change(one.identity, CREATED, None, one.manifest, one, one.resource, blind=True)
@@ -281,10 +278,44 @@ class Planner:
         action = UNCHANGED if settled else CONFIGURED
         return Change(one.identity, action, before, answer.body, one, one.resource)
 
+    def _dry_run(self, one: Wanted, resource: Resource, before: Manifest | None) -> tuple[Manifest | None, Answer]:
+        """Return the live state that a dry run of the object started from, and its answer.
+
+        Args:
+            one: The object.
+            resource: Where it lives.
+            before: Its state in the release's LIST; None where it is not there.
+
+        Raises:
+            ReleaseError: It is somebody else's, which comes before whatever else the API server refuses.
+            RequestError: The API server refuses it.
+        """
+        namespace, name = one.identity.namespace, one.identity.name
+        try:
+            answer = self._patcher.dry_run(resource, one.manifest, before)
+        except RequestError:
+            found = None
+            if before is None:
+                with contextlib.suppress(RequestError):  # the first refusal tells more
+                    found = self._cluster.get(resource, namespace, name)
+            if found is None:
+                raise
+        else:
+            if answer.created if before is None else _version(answer.body) == _version(before):
+                return before, answer
+            # It is somebody else's, or it moved since the LIST: compare with what the dry run started from.
+            found = self._cluster.get(resource, namespace, name)
+        foreign = self._refuse_foreign(one, found) if before is None else None
+        if foreign:
+            raise foreign
+        return found, self._patcher.dry_run(resource, one.manifest, found)
+
     def _refuse_foreign(self, one: Wanted, before: Manifest | None) -> ReleaseError | None:
         if before is None or self._spec.adopt:
             return None
         labels = before["metadata"].get("labels") or {}
+        if labels.get(PART_OF_LABEL) == self._spec.applyset_id:
+            return None  # another run of this release made it after our LIST
         managers = sorted({entry.get("manager", "?") for entry in before["metadata"].get("managedFields") or []})
         owner = f"release {labels[RELEASE_LABEL]}" if RELEASE_LABEL in labels else f"{', '.join(managers) or 'unknown'}"
         return ReleaseError(
@@ -309,12 +340,12 @@ class Planner:
         """Let the API server check a Pod of each pod template that changes: most policies act on Pods only.
 
         Returns:
-            Warnings: a quota that is full only now, for a workload that exists already.
+            Warnings: a quota that is full only now, for a workload that exists already or has no pods yet.
 
         Raises:
             ReleaseError: A Pod would be refused.
         """
-        accounts = {one.identity.name for one in wanted if one.identity.kind == "ServiceAccount"}
+        brought = {(one.identity.kind, one.identity.name) for one in wanted}
         candidates = [
             change
             for change in changes
@@ -325,14 +356,16 @@ class Planner:
             and (not change.before or pod_template_of(change.before) != pod_template_of(change.after))
         ]
         outcomes = self._cluster.map(
-            lambda change: self._patcher.dry_run_pod(change.identity, change.after or {}, accounts), candidates
+            lambda change: self._patcher.dry_run_pod(change.identity, change.after or {}, brought), candidates
         )
         problems, warnings = [], []
         for change, error in zip(candidates, outcomes, strict=True):
             if error is None:
                 continue
             text = f"a Pod of {change.identity} is refused: {error.message}"
-            if "exceeded quota" in error.message and change.before:
+            if "exceeded quota" in error.message and (
+                change.before or field_at(change.after, ["spec", "replicas"]) == 0
+            ):
                 warnings.append(text)
             else:
                 problems.append(text)
@@ -349,6 +382,10 @@ class Planner:
         protected = identity.kind in PROTECTED_KINDS and not self._spec.prune_protected
         action = KEPT if protected or not self._spec.prune else DELETED
         return Change(identity, action, obj, obj if action == KEPT else None, None, resource)
+
+
+def _version(obj: Manifest) -> Any:
+    return field_at(obj, ["metadata", "resourceVersion"])
 
 
 def explain_refusal(one: Wanted, error: RequestError) -> ReleaseError:

@@ -10,6 +10,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from typing import Final
 
 from ansible_collections.hep.sonic.plugins.plugin_utils.client import Cluster, Resource
@@ -17,16 +18,19 @@ from ansible_collections.hep.sonic.plugins.plugin_utils.errors import ReleaseErr
 from ansible_collections.hep.sonic.plugins.plugin_utils.objects import (
     Identity,
     Manifest,
+    field_at,
     pod_template_of,
     same_configuration,
 )
 from ansible_collections.hep.sonic.plugins.plugin_utils.release import history
 from ansible_collections.hep.sonic.plugins.plugin_utils.release.lease import LEASES, Lease
 from ansible_collections.hep.sonic.plugins.plugin_utils.release.parent import SECRETS
-from ansible_collections.hep.sonic.plugins.plugin_utils.release.patch import Patcher
+from ansible_collections.hep.sonic.plugins.plugin_utils.release.patch import CONFLICT_TRIES, Patcher
 from ansible_collections.hep.sonic.plugins.plugin_utils.release.plan import (
     CONFIGURED,
+    DELETED,
     ENABLING_KINDS,
+    KEPT,
     UNCHANGED,
     Change,
     Plan,
@@ -35,7 +39,7 @@ from ansible_collections.hep.sonic.plugins.plugin_utils.release.plan import (
     explain_refusal,
     prepare,
 )
-from ansible_collections.hep.sonic.plugins.plugin_utils.release.spec import ReleaseSpec
+from ansible_collections.hep.sonic.plugins.plugin_utils.release.spec import PART_OF_LABEL, ReleaseSpec
 from ansible_collections.hep.sonic.plugins.plugin_utils.release.wait import Waiter
 from ansible_collections.hep.sonic.plugins.plugin_utils.render import Rendered
 
@@ -107,19 +111,38 @@ class Release:
             SonicError: Something cannot be removed. Running it again continues where this run stopped.
         """
         plan = self._plan([])
-        if plan.parent.exists:
-            with self._hold() as lease:
-                self._prune(plan, lease)
-                history.remove_all(self._cluster, self._spec)
-                self._cluster.delete(SECRETS, self._companion("Secret"))
-            self._cluster.delete(LEASES, self._companion("Lease"))
-        return Outcome(plan.changes, 0)
+        if not plan.parent.exists and not plan.lease_version:
+            return Outcome(plan.changes, 0)
+        # The Lease goes last: where it is left alone, a run died after it had removed the parent.
+        with self._hold() as lease:
+            if lease.previous_version != plan.lease_version:
+                # Another run changed the release after our plan was made.
+                plan = self._plan([])
+            changes = self._prune(plan, lease)
+            lease.check()
+            history.remove_all(self._cluster, self._spec)
+            self._cluster.delete(SECRETS, self._companion("Secret"))
+        self._delete_lease()
+        return Outcome(changes, 0)
 
     def _plan(self, wanted: Sequence[Wanted], *, check_mode: bool = False) -> Plan:
         return Planner(self._cluster, self._spec, self._progress, check_mode=check_mode).plan(wanted)
 
     def _hold(self) -> Lease:
         return Lease(self._cluster, self._spec, self._progress)
+
+    def _delete_lease(self) -> None:
+        """Delete the Lease, which we hold no more, unless another run has taken it."""
+        identity = self._companion("Lease")
+        live = self._cluster.get(LEASES, identity.namespace, identity.name)
+        if live is None or live["spec"].get("holderIdentity"):
+            return
+        try:
+            version = {"resourceVersion": live["metadata"]["resourceVersion"]}
+            self._cluster.delete(LEASES, identity, preconditions=version)
+        except RequestError as error:
+            if error.status != HTTPStatus.CONFLICT:
+                raise
 
     def _companion(self, kind: str) -> Identity:
         """Return the identity of what describes the release, which is no member of it."""
@@ -152,19 +175,18 @@ class Release:
             if lease.previous_version != plan.lease_version:
                 # Another run changed the release after our plan was made.
                 plan = self._plan(wanted)
-            members = [change.identity for change in plan.changes if change.after]
-            final = plan.parent.holding(members)
-            if final.widened(plan.parent) != plan.parent or not plan.parent.exists:
-                final.widened(plan.parent).write(self._cluster)
+            wide = plan.parent.holding(change.identity for change in plan.changes if change.after).widened(plan.parent)
+            if wide != plan.parent or not plan.parent.exists:
+                wide.write(self._cluster)
             written = self._write(plan.wanted, lease)
             self._wait(written, lease.check)
             lease.check()
-            self._prune(plan, lease)
+            changes = [*written, *self._prune(plan, lease)]
+            final = plan.parent.holding(change.identity for change in changes if change.after)
             final = history.record(self._cluster, final, [one.manifest for one in wanted])
             if final != plan.parent:
                 final.write(self._cluster)
-        removed_or_kept = [change for change in plan.changes if not change.wanted]
-        return Outcome([*written, *removed_or_kept], final.revision, plan.warnings)
+        return Outcome(changes, final.revision, plan.warnings)
 
     def _write(self, changes: Iterable[Change], lease: Lease) -> list[Change]:
         """Write what changes, rank by rank; return all changes as they turned out."""
@@ -212,18 +234,43 @@ class Release:
                 states[change.identity] = change.after if change.changes or not change.before else change.before
         self._waiter.until_ready(members, states, check)
 
-    def _prune(self, plan: Plan, lease: Lease) -> None:
-        for _rank, of_rank in itertools.groupby(plan.pruned, key=lambda change: change.identity.rank):
+    def _prune(self, plan: Plan, lease: Lease) -> list[Change]:
+        """Remove what is not in the set, rank by rank; return all that is not in it as it turned out."""
+        done: list[Change] = []
+        for _rank, of_rank in itertools.groupby(plan.unwanted, key=lambda change: change.identity.rank):
             lease.check()
-            self._cluster.map(self._delete, list(of_rank))
+            done += self._cluster.map(self._delete, list(of_rank))
         if self._spec.wait:
-            self._waiter.until_gone(_resources(plan.pruned), lease.check)
+            self._waiter.until_gone(_resources(change for change in done if change.action == DELETED), lease.check)
+        return done
 
-    def _delete(self, change: Change) -> None:
-        if change.resource:
-            # Foreground: a workload stays visible until its pods are gone, so that waiting for it means something.
-            propagation = "Foreground" if pod_template_of(change.before or {}) else "Background"
-            self._cluster.delete(change.resource, change.identity, propagation=propagation)
+    def _delete(self, change: Change) -> Change:
+        """Delete an object that goes; what was made anew or adopted since the plan is somebody else's, and is kept."""
+        planned = live = change.before
+        if change.action != DELETED or change.resource is None or planned is None or live is None:
+            return change
+        # Foreground: a workload stays visible until its pods are gone, so that waiting for it means something.
+        propagation = "Foreground" if pod_template_of(planned) else "Background"
+        for remaining in reversed(range(CONFLICT_TRIES)):
+            known = {key: live["metadata"][key] for key in ("uid", "resourceVersion")}
+            try:
+                self._cluster.delete(change.resource, change.identity, propagation=propagation, preconditions=known)
+            except RequestError as error:
+                if error.status != HTTPStatus.CONFLICT or not remaining:
+                    raise
+            else:
+                return change
+            live = self._cluster.get(change.resource, change.identity.namespace, change.identity.name)
+            if live is None:
+                return change
+            ours = field_at(live, ["metadata", "labels", PART_OF_LABEL]) == self._spec.applyset_id
+            if not ours or live["metadata"]["uid"] != planned["metadata"]["uid"]:
+                self._progress(f"{change.identity} is kept: it is somebody else's since this run was planned")
+                # What still says that it is ours must be found by the next run.
+                return replace(change, action=KEPT, after=live if ours else None)
+            if live["metadata"].get("deletionTimestamp"):
+                return change  # a Namespace that is going refuses to be deleted again
+        raise AssertionError("unreachable: the last try returns or raises")
 
 
 def _resources(changes: Iterable[Change]) -> Mapping[Identity, Resource]:

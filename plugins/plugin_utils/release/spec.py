@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from ansible_collections.hep.sonic.plugins.plugin_utils.errors import ManifestError, ReleaseError
 from ansible_collections.hep.sonic.plugins.plugin_utils.objects import Identity
 
 FIELD_MANAGER: Final = "hep.sonic"
@@ -41,6 +42,21 @@ class InitialFields:
     def applies_to(self, identity: Identity) -> bool:
         """Return whether `identity` is one of the objects."""
         return self.kind == identity.kind and self.name in (None, identity.name)
+
+
+def field_path(field: object) -> tuple[str, ...]:
+    """Return the keys of a field that is given as text with dots between them, or as a list of keys that may hold dots.
+
+    Raises:
+        ManifestError: It is neither.
+    """
+    keys = field.split(".") if isinstance(field, str) else field
+    if not isinstance(keys, list) or not keys or not all(isinstance(key, str) and key for key in keys):
+        raise ManifestError(
+            f"initial: {field!r} names no field.",
+            "Give its keys with dots between them, such as spec.replicas, or as a list, such as [data, tls.key].",
+        )
+    return tuple(keys)
 
 
 @dataclass(frozen=True)
@@ -83,6 +99,8 @@ class ReleaseSpec:
     labels: Mapping[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
+        if self.history_limit < 1:
+            raise ReleaseError(f"history_limit is {self.history_limit}.", "Keep at least 1 revision.")
         object.__setattr__(
             self,
             "labels",

@@ -290,7 +290,7 @@ def test_a_full_quota_refuses_a_new_workload_and_only_warns_of_a_rollout(
     rolled = apply(deployment("old", containers=[{**limited, "image": "other"}]))
     assert "exceeded quota" in rolled.warnings[0]
     with pytest.raises(ReleaseError, match="exceeded quota"):
-        apply(deployment("new", containers=[limited]), name="other")
+        apply(deployment("new", 1, containers=[limited]), name="other")
 
 
 def test_somebody_else_s_object_is_not_taken_over_unless_asked(
