@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,10 @@ from tests.lab.progress import Progress
 
 @contextmanager
 def exclusive(file: Path, reason: str, progress: Progress) -> Iterator[None]:
-    """Hold a lock, waiting for it if another process has it. The kernel frees the lock of a process that dies.
+    """Hold a lock, waiting for it if another process has it.
+
+    The kernel frees the lock of a process that dies, once the last command that it has started by `run` has ended, too:
+    what is still about to make a bridge must not do so when the next one has cleaned up already.
 
     Args:
         file: What stands for the thing; it stays, so that two waiters never lock two files of one name.
@@ -25,6 +29,7 @@ def exclusive(file: Path, reason: str, progress: Progress) -> Iterator[None]:
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("w") as handle:
+        os.set_inheritable(handle.fileno(), True)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

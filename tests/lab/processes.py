@@ -196,6 +196,7 @@ class Processes:
                 _NAME: daemon.name,
                 _FINGERPRINT: daemon.fingerprint(),
             },
+            detached=True,
         )
         self.started.add(daemon.name)
         # While a process is about to run another program, /proc shows no environment: on a busy machine that takes a

@@ -134,7 +134,7 @@ def _build(go: Path, program: Program) -> None:
     # nice: a build of minutes must not make the machine unusable, nor starve a lab that runs meanwhile
     linker = f"-ldflags=-s -w {program.values}".rstrip()
     command = ("nice", go, "build", *_FLAGS, linker, "-o", fresh, program.package)
-    run(command, directory=source, environment=environment)
+    run(command, directory=source, environment=environment, detached=True)
     for file in program.extracts:
         module = program.package.partition("/cmd/")[0]
         root = run([go, "list", "-m", "-f", "{{.Dir}}", module], directory=source, environment=environment).strip()

@@ -152,6 +152,7 @@ def _debian(work: Path, packages: list[str], *hooks: str) -> Path:
             archive,
         ],
         environment={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "TMPDIR": str(work), "SOURCE_DATE_EPOCH": "0"},
+        detached=True,
     )
     return archive
 
@@ -175,6 +176,7 @@ def _wheel(name: str) -> Path:
                 *("--implementation=cp", f"--python-version={versions().python}"),
                 *(f"--abi={abi}" for abi in (f"cp{versions().python.replace('.', '')}", "none")),
                 *(f"--platform={platform}" for platform in platforms),
-            ]
+            ],
+            detached=True,
         )
     return next(folder.glob(pattern))

@@ -20,6 +20,7 @@ def run(
     directory: Path | None = None,
     environment: Mapping[str, str] | None = None,
     stdin: str = "",
+    detached: bool = False,
 ) -> str:
     """Run a program to its end and return its standard output.
 
@@ -28,6 +29,7 @@ def run(
         directory: Its working directory; the caller's if None.
         environment: Its whole environment; the caller's if None.
         stdin: Text for its standard input.
+        detached: Whether it, or what it starts, may go on when we have ended: it holds none of our locks.
 
     Raises:
         LabError: It is not installed or ended with an error; the message has its last lines.
@@ -35,7 +37,14 @@ def run(
     words = [str(word) for word in argv]
     try:
         done = subprocess.run(
-            words, cwd=directory, env=environment, input=stdin, capture_output=True, text=True, check=False
+            words,
+            cwd=directory,
+            env=environment,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+            close_fds=detached,
         )
     except FileNotFoundError as error:
         raise LabError(f"{words[0]} is not installed", "Run `make packages`, or install it by hand.") from error

@@ -14,6 +14,7 @@ import shutil
 import signal
 import socket
 import string
+import subprocess
 import sys
 import tarfile
 import time
@@ -23,6 +24,7 @@ import numpy as np
 import pytest
 
 from tests.lab import files, ports, programs
+from tests.lab import lock as lab_lock
 from tests.lab.errors import LabError
 from tests.lab.lab import Lab
 from tests.lab.oci import Config, Layer, Layout
@@ -34,6 +36,7 @@ from tests.lab.reference import SCORE_TOLERANCE, jets, particlenet_ak4
 from tests.lab.settings import SOURCE, home, versions
 from tests.lab.state import State
 from tests.lab.status import DaemonStatus, Status, render
+from tests.tools.common import ROOT
 
 
 @pytest.mark.parametrize(
@@ -225,6 +228,30 @@ class TestProcesses:
         while "PATH" not in processes.tail("sleeper"):
             time.sleep(0.01)
         assert "SECRET" not in processes.tail("sleeper")
+
+
+def test_a_lock_is_free_when_the_last_command_of_a_killed_holder_has_ended(tmp_path: Path) -> None:
+    code = """
+import sys
+from pathlib import Path
+from tests.lab.lock import exclusive
+from tests.lab.progress import Progress
+from tests.lab.shell import run
+with exclusive(Path(sys.argv[1]), "busy", Progress(None)):
+    run(["sh", "-c", "sleep 20 >/dev/null 2>&1 &"], detached=True)
+    print("held", flush=True)
+    run(["sleep", "2"])
+"""
+    lock = tmp_path / "lock"
+    command = [sys.executable, "-c", code, str(lock)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout
+        assert holder.stdout.readline() == "held\n"
+        time.sleep(0.5)
+        holder.kill()
+    start = time.monotonic()
+    with lab_lock.exclusive(lock, "busy", Progress(None)):
+        assert 0.5 < time.monotonic() - start < 10
 
 
 def test_an_image_depends_on_its_content_only(tmp_path: Path) -> None:
