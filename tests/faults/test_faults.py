@@ -43,6 +43,12 @@ MIB: Final = 2**20
 POOL: Final = yaml.safe_load((ROOT / "inventories/lab/group_vars/instances/sonic.yml").read_text())["sonic_pools"][0]
 
 
+#: What large tensors take: with one server left, twenty of them may be in memory at a time, in Envoy, in Triton and in
+#: its model. The lab's own 2 GiB for a Triton and 768 MiB for an Envoy were too little: the kernel ended them.
+LARGE_POOL: Final = {"resources": {"requests": {"cpu": "100m", "memory": "4Gi"}}}
+LARGE: Final = {"triton_shm_size": "2Gi", "envoy_resources": {"requests": {"cpu": "100m", "memory": "3Gi"}}}
+
+
 @dataclass(frozen=True)
 class Variant:
     """The circumstances of a fault.
@@ -81,13 +87,11 @@ class Variant:
 
     def deployment(self, fault: Fault) -> dict[str, Any]:
         """Return the variables to deploy the instance with."""
-        # several are in memory at a time, in Triton and in its model: the lab's own 2 GiB were too little once
-        resources = {"resources": {"requests": {"cpu": "100m", "memory": "4Gi"}}} if self.tensors else {}
         return {
             "sonic_discovery_seconds": self.discovery,
-            "sonic_pools": [{**POOL, "replicas": self.tritons, **resources}],
-            "triton_shm_size": "2Gi" if self.tensors else "1Gi",
+            "sonic_pools": [{**POOL, "replicas": self.tritons, **(LARGE_POOL if self.tensors else {})}],
             "envoy_replicas": self.envoys,
+            **(LARGE if self.tensors else {}),
             **fault.variables,
         }
 
