@@ -291,7 +291,7 @@ class Lab:
         """End every process of the lab and remove all it left, whatever state it is in."""
         state = State.load(self.directory)
         indices = _node_indices(self.directory)
-        if indices:
+        if indices or (state and state.form == "node"):  # the bridge comes before the first node
             control = Parts.of(self.directory, state or State("node", dict(FIXED_PORTS), 1, 0)).control
             for index in indices:
                 Node(index, control).remove(self._processes)

@@ -391,7 +391,7 @@ class TestNode:
         return wait_until(lambda: not dns.ask(host), 20)
 
     @pytest.mark.timeout(300)
-    @pytest.mark.parametrize("seconds", [0.3, 1.5, 4.0])
+    @pytest.mark.parametrize("seconds", [0.3, 0.6, 1.5, 4.0])
     def test_what_a_kill_leaves_is_removed(self, machine: str, seconds: float) -> None:
         before = all_traces()
         command = [sys.executable, "-m", "tests.lab", "up", "--form", "node", "--nodes", "2", "--name", machine]
