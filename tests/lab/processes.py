@@ -212,7 +212,7 @@ class Processes:
             marks = _environment(pid)
             if marks.get(_LAB) != str(self._directory):
                 return None
-            fields = _stat(pid)
+            fields = stat(pid)
             name = marks[_NAME]
         except (OSError, KeyError):
             return None
@@ -278,7 +278,7 @@ def pids() -> list[int]:
     return [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208 - a tenth of Path.iterdir's time
 
 
-def _stat(pid: int) -> list[str]:
+def stat(pid: int) -> list[str]:
     """Return what /proc tells of a process after its name: its state is the first field."""
     # the name may hold blanks and parentheses: fields are counted from the last one
     return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
@@ -286,7 +286,7 @@ def _stat(pid: int) -> list[str]:
 
 def _is_alive(pid: int) -> bool:
     try:
-        return _stat(pid)[0] not in "ZX"
+        return stat(pid)[0] not in "ZX"
     except (FileNotFoundError, ProcessLookupError):
         return False
 

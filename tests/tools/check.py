@@ -107,13 +107,18 @@ def lab(*arguments: str) -> bool:
     return subprocess.run([PROGRAMS / "python", "-m", "tests.lab", *arguments], cwd=ROOT, check=False).returncode == 0
 
 
+def lab_exists() -> bool:
+    """Return whether there is a lab, well or not."""
+    return State.load(Lab("lab", Progress(None)).directory) is not None
+
+
 @contextmanager
 def node_lab(outcomes: list[Outcome]) -> Iterator[bool]:
     """Have the node lab run with two nodes, and yield whether it does.
 
     Where there was none before, it is taken down, and whether it left something behind is one more of the outcomes.
     """
-    if State.load(Lab("lab", Progress(None)).directory):
+    if lab_exists():
         yield lab("up", "--form", "node", "--nodes", "2")
         return
     before = traces()
@@ -132,7 +137,7 @@ def node_lab(outcomes: list[Outcome]) -> Iterator[bool]:
 
 def make_room() -> None:
     """Take down the node lab of an earlier command: a machine has room for one."""
-    if State.load(Lab("lab", Progress(None)).directory):
+    if lab_exists():
         say("The lab that is up goes down: these tests need the machine.")
         lab("down")
 

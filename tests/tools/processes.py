@@ -9,16 +9,16 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from pathlib import Path
+
+from tests.lab.processes import pids, stat
 
 
 def tree(pid: int) -> list[int]:
     """Return a process and its descendants, whatever session each is in; parents come first."""
     parents: dict[int, int] = {}
-    for folder in Path("/proc").glob("[0-9]*"):
+    for one in pids():
         with contextlib.suppress(OSError):
-            # the name of a process may hold blanks and parentheses: fields are counted from the last one
-            parents[int(folder.name)] = int((folder / "stat").read_text(errors="replace").rpartition(")")[2].split()[1])
+            parents[one] = int(stat(one)[1])
     found = [pid]
     for one in found:
         found += [child for child, parent in parents.items() if parent == one]
