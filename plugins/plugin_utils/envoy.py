@@ -26,8 +26,9 @@ BALANCING_SPEC: Final[Spec] = {
 
 #: Envoy's message of each policy, and what we set in it.
 POLICIES: Final[Mapping[str, tuple[str, Config]]] = {
-    # of all servers, not of two taken at random: there are tens of them, and a request occupies one for long
-    "least_request": ("LeastRequest", {"selection_method": "FULL_SCAN"}),
+    # Of four at random, not of Envoy's two: a request occupies a server for long. Not of all: a server that breaks off what it
+    # gets has the least to do, so each repetition would choose it again, and never come to another one.
+    "least_request": ("LeastRequest", {"choice_count": 4}),
     "round_robin": ("RoundRobin", {}),
     "random": ("Random", {}),
     "ring_hash": ("RingHash", {}),
