@@ -26,8 +26,8 @@ BALANCING_SPEC: Final[Spec] = {
 
 #: Envoy's message of each policy, and what we set in it.
 POLICIES: Final[Mapping[str, tuple[str, Config]]] = {
-    # Of four at random, not of Envoy's two: a request occupies a server for long. Not of all: a server that breaks off what it
-    # gets has the least to do, so each repetition would choose it again, and never come to another one.
+    # Of four at random, not of Envoy's two: a request occupies a server for long. Not of all: a server that breaks off
+    # what it gets has the least to do, so each repetition would choose it again, and never come to another one.
     "least_request": ("LeastRequest", {"choice_count": 4}),
     "round_robin": ("RoundRobin", {}),
     "random": ("Random", {}),

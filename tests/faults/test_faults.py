@@ -25,8 +25,8 @@ from tests.faults.site import Site
 from tests.faults.stream import OK, Request, Stream, Summary
 from tests.tools.common import ROOT
 
-#: Seconds of undisturbed requests before the fault; with large tensors, the first ones take several seconds each, until servers
-#: and Envoys have touched the memory that they need.
+#: Seconds of undisturbed requests before the fault; with large tensors, the first ones take several seconds each, until
+#: servers and Envoys have touched the memory that they need.
 LEAD_SECONDS, LEAD_SECONDS_TENSORS = 4.0, 20.0
 #: Seconds of requests after its end.
 TAIL_SECONDS: Final = 3.0

@@ -62,7 +62,7 @@ def address(port: int) -> dict[str, Any]:
 
 
 def configuration(service: int, admin: int, servers: list[int]) -> dict[str, Any]:
-    """Return the role's configuration with servers on this machine, of which Envoy learns nothing from earlier requests."""
+    """Return the role's configuration with servers here, of which Envoy learns nothing from earlier requests."""
     (config_map,) = (obj for obj in Role("envoy", {}).objects() if obj["kind"] == "ConfigMap")
     bootstrap: dict[str, Any] = yaml.safe_load(config_map["data"]["envoy.yaml"])
     bootstrap["admin"] |= address(admin)
@@ -97,8 +97,12 @@ def envoy(folder: Path, servers: list[int]) -> Iterator[int]:
 
 
 def test_a_repetition_goes_to_another_server_however_idle_the_broken_one_is(tmp_path: Path) -> None:
-    with serve(Broken) as broken, serve(Busy) as busy, envoy(tmp_path, [broken, busy]) as port:
-        with ThreadPoolExecutor(8) as pool:
-            attempts = [status - 200 for status in pool.map(lambda _: get(port, PATH), range(200))]
+    with (
+        serve(Broken) as broken,
+        serve(Busy) as busy,
+        envoy(tmp_path, [broken, busy]) as port,
+        ThreadPoolExecutor(8) as pool,
+    ):
+        attempts = [status - 200 for status in pool.map(lambda _: get(port, PATH), range(200))]
     assert 2 in attempts  # some were sent to the broken one at first
     assert set(attempts) <= {1, 2}
