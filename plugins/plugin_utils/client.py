@@ -486,12 +486,13 @@ class Cluster:
                 "The token or certificate is wrong or has expired: fetch a new kubeconfig, or log in again.",
             )
         details = status.get("details") or {}
-        causes = [cause.get("reason", "") for cause in details.get("causes") or []]
-        reason = "FieldManagerConflict" if "FieldManagerConflict" in causes else status.get("reason") or ""
+        causes = details.get("causes") or []
+        owners = [cause.get("message", "") for cause in causes if cause.get("reason") == "FieldManagerConflict"]
+        reason = "FieldManagerConflict" if owners else status.get("reason") or ""
         about = (details.get("kind") or "", details.get("name") or "")
         lacks_right = response.status == HTTPStatus.FORBIDDEN and " cannot " in message
         remedy = "Ask the cluster's administrators for this right, or use another kubeconfig." if lacks_right else ""
-        return RequestError(message, remedy, status=response.status, reason=reason, about=about)
+        return RequestError(message, remedy, status=response.status, reason=reason, about=about, owners=owners)
 
     def resource(self, api_version: str, kind: str) -> Resource | None:
         """Return where the objects of a kind live; None where this server does not know the kind."""

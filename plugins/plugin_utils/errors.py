@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class SonicError(Exception):
     """A failure that an operator can act upon.
@@ -39,15 +41,24 @@ class RequestError(SonicError):
         status: HTTP status code of the answer.
         reason: Machine-readable reason of the answer's Status, such as ``Conflict``.
         about: Plural kind and name of the object that the Status is about, which for a missing one is not the one sent.
+        owners: Of the fields that another manager owns, what the API server says of each, with its manager's name.
     """
 
     def __init__(
-        self, message: str, remedy: str = "", *, status: int, reason: str = "", about: tuple[str, str] = ("", "")
+        self,
+        message: str,
+        remedy: str = "",
+        *,
+        status: int,
+        reason: str = "",
+        about: tuple[str, str] = ("", ""),
+        owners: Sequence[str] = (),
     ) -> None:
         super().__init__(message, remedy)
         self.status = status
         self.reason = reason
         self.about = about
+        self.owners = owners
 
 
 class ReleaseError(SonicError):

@@ -200,9 +200,16 @@ class Patcher:
                     content_type="application/apply-patch+yaml",
                 )
             except RequestError as error:
-                if error.reason != "Conflict" or guarded or not remaining:
+                if manager == FIELD_MANAGER and _are_ours(error.owners):
+                    query["force"] = "true"
+                elif error.reason != "Conflict" or guarded or not remaining:
                     raise
         raise AssertionError("unreachable: the last try returns or raises")
+
+
+def _are_ours(owners: Sequence[str]) -> bool:
+    """Return whether all fields in conflict were set once by us, and are set always from now on."""
+    return bool(owners) and all(owner.startswith(f'conflict with "{INITIAL_MANAGER}"') for owner in owners)
 
 
 def half_created(live: Manifest) -> bool:

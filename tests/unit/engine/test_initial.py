@@ -86,6 +86,14 @@ def test_a_farm_keeps_its_size_when_another_field_is_handed_over_too(
     assert field_at(cluster.get(DEPLOYMENTS, namespace, "d"), ["spec", "revisionHistoryLimit"]) == 7
 
 
+def test_a_field_that_is_set_always_from_now_on_is_taken_back(apply: Applier, cluster: Cluster, namespace: str) -> None:
+    apply(config_map(a="1", b="1"), initial=initial("data.a"))
+    preview = release_of(cluster, namespace).preview(sources([config_map(a="2", b="1")]))
+    assert actions(preview) == actions(apply(config_map(a="2", b="1"))) == {"m": "configured"}
+    assert data_of(cluster, namespace) == {"a": "2", "b": "1"}
+    assert owners_of(cluster.get(CONFIG_MAPS, namespace, "m"), "data", "a") == {FIELD_MANAGER}
+
+
 @pytest.mark.parametrize("before", [[], ["data.a"]], ids=["alone", "beside one that was initial before"])
 def test_a_field_that_the_object_lacks_is_set_once(
     apply: Applier, cluster: Cluster, namespace: str, before: list[str]
