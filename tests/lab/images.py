@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.lab import files, programs
 from tests.lab.oci import Layout
 from tests.lab.progress import Progress
-from tests.lab.recipes import RECIPES
+from tests.lab.recipes import PROGRAM_IMAGES, RECIPES
 from tests.lab.settings import SOURCE, home, versions
 
 
@@ -47,8 +47,8 @@ def _inputs(name: str) -> str:
     """Return a checksum of all that decides what a build makes, but for Debian's updates: an image is built once."""
     digest = hashlib.sha256(f"{name} {versions().debian} {versions().python} {versions().wheels}".encode())
     ingredients = [SOURCE / "recipes.py", SOURCE / "oci.py", *sorted((SOURCE / "ingredients").iterdir())]
-    if name == "coredns":
-        digest.update(programs.inputs("coredns").encode())
+    if name in PROGRAM_IMAGES:
+        digest.update(programs.inputs(PROGRAM_IMAGES[name]).encode())
     for file in ingredients:
         digest.update(file.read_bytes())
     return digest.hexdigest()

@@ -28,21 +28,23 @@ from tests.lab.node import REGISTRY, Node, prepare_registry, registry
 from tests.lab.parts import LOOPBACK, Parts
 from tests.lab.processes import POLL, Processes
 from tests.lab.progress import Progress, duration
-from tests.lab.recipes import RECIPES
+from tests.lab.recipes import PROGRAM_IMAGES, RECIPES
 from tests.lab.settings import SOURCE, home
 from tests.lab.state import Form, State, boot_id
 from tests.lab.status import Status, look
 
 _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 
+#: What is built last: it takes the longest, and the first inference needs none of it.
+_KEDA: Final = ("keda", "keda-adapter", "keda-admission-webhooks")
 #: What each form needs, in the order in which it is needed first.
 _CONTROL_PLANE: Final = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 _PROGRAMS: Final[Mapping[Form, tuple[str, ...]]] = {
     "control": (*_CONTROL_PLANE, "kwok"),
-    "node": (*_CONTROL_PLANE, "kubelet", "kube-proxy", "coredns", "kwok", "kubectl"),
+    "node": (*_CONTROL_PLANE, "kubelet", "kube-proxy", "coredns", "kwok", "kubectl", *_KEDA),
 }
 #: What a bare lab does without.
-_DISPENSABLE: Final = frozenset({"kwok", "kubectl"})
+_DISPENSABLE: Final = frozenset({"kwok", "kubectl", *_KEDA})
 #: Images that need no program of ours.
 _EARLY_IMAGES: Final = ("pause", "envoy", "triton", "python")
 
@@ -83,7 +85,7 @@ class Lab:
             form: `control` or `node`; None for what it is, `control` if there is none.
             nodes: Number of real nodes; None for as many as there are, 1 if there is no lab.
             dns_cache: Seconds for which its DNS keeps answers, 0 for none; None for what it is.
-            bare: Whether to do without kwok and kubectl, unless the lab has them already.
+            bare: Whether to do without what takes long to build, unless the lab has it already.
 
         Raises:
             LabError: It cannot be started; the message says why.
@@ -224,7 +226,7 @@ class Lab:
         store = registry(control)
         self._processes.ensure([store])
         self._processes.wait_ready([store])
-        references = self._push_images()
+        references = self._push_images(bare=state.bare)
         files.mirror(SOURCE / "models", self.directory / "models")
         for node in nodes:
             node.prepare(references["pause"])
@@ -247,10 +249,10 @@ class Lab:
         _wait_well(partial(dns.trouble, api), "the cluster's DNS")
         self._progress.say(f"the cluster's DNS answers and keeps answers {state.dns_cache} s")
 
-    def _push_images(self) -> dict[str, str]:
+    def _push_images(self, *, bare: bool) -> dict[str, str]:
         """Bring all images into the registry and return the references by which pods use them."""
         references = {}
-        for name in RECIPES:
+        for name in images_of(bare=bare):
             layout = images.layout(name)
             layout.push(REGISTRY, name)
             references[name] = f"{REGISTRY}/{name}@{layout.digest}"
@@ -330,7 +332,12 @@ def build(form: Form, progress: Progress, *, bare: bool = False) -> None:
         early = background.submit(images.ensure, _EARLY_IMAGES, progress)
         programs.ensure(names, progress)
         early.result()
-    images.ensure(RECIPES, progress)
+    images.ensure(images_of(bare=bare), progress)
+
+
+def images_of(*, bare: bool) -> list[str]:
+    """Return the images of a lab, bare or not."""
+    return [name for name in RECIPES if not (bare and PROGRAM_IMAGES.get(name) in _DISPENSABLE)]
 
 
 def _node_indices(directory: Path) -> list[int]:

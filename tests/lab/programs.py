@@ -31,6 +31,7 @@ _KUBERNETES: Final = (
     f"-X k8s.io/component-base/version.gitMinor={versions().kubernetes.split('.')[1]} "
     f"-X k8s.io/client-go/pkg/version.gitVersion=v{versions().kubernetes}"
 )
+_KEDA: Final = f"-X github.com/kedacore/keda/v2/version.Version={versions().keda}"
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,25 @@ PROGRAMS: Final = {
             ),
         ),
         Program("kubectl", "kubernetes", "k8s.io/kubernetes/cmd/kubectl", _KUBERNETES),
+        Program(
+            "keda",
+            "keda",
+            "github.com/kedacore/keda/v2/cmd/operator",
+            _KEDA,
+            extracts=tuple(
+                f"config/crd/bases/{definition}.yaml"
+                for definition in (
+                    "eventing.keda.sh_cloudeventsources",
+                    "eventing.keda.sh_clustercloudeventsources",
+                    "keda.sh_clustertriggerauthentications",
+                    "keda.sh_scaledjobs",
+                    "keda.sh_scaledobjects",
+                    "keda.sh_triggerauthentications",
+                )
+            ),
+        ),
+        Program("keda-adapter", "keda", "github.com/kedacore/keda/v2/cmd/adapter", _KEDA),
+        Program("keda-admission-webhooks", "keda", "github.com/kedacore/keda/v2/cmd/webhooks", _KEDA),
     )
 }
 

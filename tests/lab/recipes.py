@@ -45,12 +45,17 @@ def _pause(work: Path) -> tuple[list[Path], Config]:
     return [layer.file], Config(entrypoint=["/pause"], user="65535:65535")
 
 
-def _coredns(work: Path) -> tuple[list[Path], Config]:
-    """CoreDNS: one static binary."""
-    with Layer(work / "coredns.tar") as layer:
-        _add_base(layer)
-        layer.copy("/coredns", programs.path("coredns"), 0o755)
-    return [layer.file], Config(entrypoint=["/coredns"], user="65532:65532")
+def _program(name: str, user: str = "65532:65532") -> Recipe:
+    """One static binary of ours, as CoreDNS and KEDA publish theirs."""
+
+    def make(work: Path) -> tuple[list[Path], Config]:
+        with Layer(work / "program.tar") as layer:
+            _add_base(layer)
+            layer.copy(str(_CERTIFICATES), _CERTIFICATES)
+            layer.copy(f"/{name}", programs.path(name), 0o755)
+        return [layer.file], Config(entrypoint=[f"/{name}"], user=user)
+
+    return make
 
 
 def _envoy(work: Path) -> tuple[list[Path], Config]:
@@ -111,13 +116,20 @@ def _triton(work: Path) -> tuple[list[Path], Config]:
     return [root, layer.file], config
 
 
+#: Images that are made of a program of ours, with its name.
+PROGRAM_IMAGES: Final[Mapping[str, str]] = {
+    "coredns": "coredns",
+    "keda": "keda",
+    "keda-metrics-apiserver": "keda-adapter",
+    "keda-admission-webhooks": "keda-admission-webhooks",
+}
 #: All images, in the order in which a first `up` can make them.
 RECIPES: Final[Mapping[str, Recipe]] = {
     "pause": _pause,
     "envoy": _envoy,
     "triton": _triton,
     "python": _python,
-    "coredns": _coredns,
+    **{image: _program(name) for image, name in PROGRAM_IMAGES.items()},
 }
 
 

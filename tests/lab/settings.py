@@ -43,6 +43,7 @@ class Versions:
     kubernetes: str
     coredns: str
     kwok: str
+    keda: str
     debian: str
     python: str
     wheels: Mapping[str, str]
