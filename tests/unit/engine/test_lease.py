@@ -25,7 +25,7 @@ from ansible_collections.hep.sonic.plugins.plugin_utils.release.lease import LEA
 from ansible_collections.hep.sonic.plugins.plugin_utils.release.spec import ReleaseSpec
 from tests.tools.processes import kill_tree
 from tests.unit.conftest import ROOT
-from tests.unit.engine.test_lost_connection import Gate
+from tests.unit.gate import Gate
 
 #: A playbook in small: its worker is forked as Ansible forks one, and uses the Lease at the moment that is asked for.
 PLAYBOOK = """

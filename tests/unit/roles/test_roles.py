@@ -5,7 +5,8 @@
 """Each file beside this one, ``<role>/<case>.yml``, is a test.
 
 A case sets ``variables`` and says what must come of them: ``expect``, objects or parts of objects, and ``absent``,
-kinds that must not be there; or ``error``, a part of the message. See `differences` for what a part is.
+kinds, or kinds with a name, that must not be there; or ``error``, a part of the message. See `differences` for what a
+part is.
 """
 
 from __future__ import annotations
@@ -41,4 +42,6 @@ def test_variables_become_objects(path: Path) -> None:
             differences(part, objects[name], name) if name in objects else [f"{name}: there is {', '.join(objects)}"]
         )
     assert found == []
-    assert {kind for kind in case.get("absent", []) if any(name.startswith(f"{kind} ") for name in objects)} == set()
+    assert {
+        kind for kind in case.get("absent", []) if any(f"{name} ".startswith(f"{kind} ") for name in objects)
+    } == set()
