@@ -158,11 +158,11 @@ def bench_checks() -> list[Check]:
 SUITES: Final[Mapping[str, Suite]] = {
     suite.name: suite
     for suite in (
-        Suite("lint", "static checks, the documentation included", lint_checks, workers=2),
-        Suite("unit", "the parts, the engine against a control plane of its own", unit_checks, workers=2),
-        Suite("lab", "the embedded Kubernetes itself", lab_checks, needs_machine=True),
-        Suite("molecule", "each role alone, then the site", molecule_checks, workers=3, needs_lab=True),
-        Suite("system", "whole commands, as an operator types them", system_checks, workers=3, needs_lab=True),
+        Suite("lint", "static checks, the documentation included", lint_checks, workers=3),
+        Suite("unit", "the parts, the engine against a control plane of its own", unit_checks, workers=3),
+        Suite("lab", "the embedded Kubernetes itself", lab_checks, workers=3, needs_machine=True),
+        Suite("molecule", "each role alone, then the site", molecule_checks, workers=4, needs_lab=True),
+        Suite("system", "whole commands, as an operator types them", system_checks, workers=4, needs_lab=True),
         Suite("faults", "a stream of requests while things break", faults_checks, needs_lab=True),
         Suite("soak", "the same for longer, and harder", soak_checks, needs_lab=True),
         Suite("bench", "figures as ratios", bench_checks, needs_lab=True),
