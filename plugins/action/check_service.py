@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from ansible_collections.hep.sonic.plugins.plugin_utils.action_base import Params, Result, SonicAction
 from ansible_collections.hep.sonic.plugins.plugin_utils.client import ACCESS_SPEC, Access, Cluster
+from ansible_collections.hep.sonic.plugins.plugin_utils.objects import Manifest
 from ansible_collections.hep.sonic.plugins.plugin_utils.render import to_plain
 from ansible_collections.hep.sonic.plugins.plugin_utils.service import (
     ENDPOINTS,
@@ -83,6 +84,7 @@ CHECK_SERVICE_SPEC: Final[Spec] = {
     "timeout": {"type": "int", "default": 60},
     "wait": {"type": "bool", "default": False},
     "settle": {"type": "int", "default": 0},
+    "wake": {"type": "bool", "default": True},
     "servers": {"type": "dict", "options": SERVERS_SPEC},
 }
 
@@ -104,6 +106,10 @@ class ActionModule(SonicAction):
         contracts = parse_contracts(to_plain(params["models"]))
         if self.check_mode:
             return {"skipped": True, "endpoint": str(address), "msg": "The service is not asked in check mode."}
+        if not params["wake"] and params["servers"] and not pods_of(Access.from_params(params), **params["servers"]):
+            text = f"{params['name'] or address}: at zero, not woken"
+            self.progress(text)
+            return {"changed": False, "endpoint": str(address), "servers": 0, "summary": [text]}
         with way_to(address, params) as (url, tls):
             report = check_service(
                 url,
@@ -120,7 +126,7 @@ class ActionModule(SonicAction):
         if wrong := report.problems(required=True):
             return result | {"failed": True, "msg": explain(name, address, report, wrong)}
         if params["servers"]:
-            result["servers"] = count_ready(Access.from_params(params), **params["servers"])
+            result["servers"] = sum(map(is_ready, pods_of(Access.from_params(params), **params["servers"])))
         result["summary"] = summarize(name, address, result)
         for line in result["summary"]:
             self.progress(line)
@@ -219,10 +225,10 @@ def explain(name: str, address: Address, report: Report, wrong: Sequence[Problem
     return "\n".join([head, *(f"  {report.line(problem)}" for problem in wrong), *remedies])
 
 
-def count_ready(access: Access, namespace: str, selector: str) -> int:
-    """Return how many Pods of a selector are ready."""
+def pods_of(access: Access, namespace: str, selector: str) -> list[Manifest]:
+    """Return the Pods of a selector."""
     with Cluster(access) as cluster:
-        return sum(map(is_ready, cluster.list(POD, namespace, labels=selector)))
+        return list(cluster.list(POD, namespace, labels=selector))
 
 
 def counted(number: int, noun: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.hep.sonic.plugins.plugin_utils.pools import fill_pools
+from ansible_collections.hep.sonic.plugins.plugin_utils.pools import fill_pools, share_demand
 
 
 class FilterModule:
@@ -19,4 +19,5 @@ class FilterModule:
         """Return each filter's function."""
         return {
             "pools": fill_pools,
+            "share_demand": share_demand,
         }

@@ -168,6 +168,12 @@ options:
         still answer.
     type: int
     default: 0
+  wake:
+    description:
+      - Whether a service is asked that has no servers now (O(servers)). Where something scales it, that starts one, and the answer
+        takes as long.
+    type: bool
+    default: true
   servers:
     description: Where the servers' Pods are found, to say how many are ready. Asks the API server once.
     type: dict
@@ -253,7 +259,7 @@ servers:
   type: int
 summary:
   description: What a person is shown at the end.
-  returned: when the service answers as declared
+  returned: when the service answers as declared, or is not woken
   type: list
   elements: str
 usage:

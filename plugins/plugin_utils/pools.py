@@ -23,7 +23,9 @@ NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 #: The options of an element of ``sonic_pools``; the role ``common`` documents them.
 POOL_SPEC: Final[Spec] = {
     "name": {"type": "str", "required": True},
-    "replicas": {"type": "int", "default": 1},
+    "replicas": {"type": "int"},
+    "min": {"type": "int", "default": 1},
+    "max": {"type": "int"},
     "target_in_flight": {"type": "int", "default": 16},
     "gpu": {
         "type": "dict",
@@ -70,6 +72,25 @@ def fill_pools(pools: Sequence[Any], resource_ratio: float) -> list[Pool]:
     return filled
 
 
+def share_demand(pools: Sequence[Pool]) -> list[Pool]:
+    """Return `pools` with ``demand_per_server``: how many requests in flight, of all, one server stands for.
+
+    All servers together take the sum of ``max`` times ``target_in_flight``. At any demand, each pool has the same part
+    of its ``max``: a pool alone has a server for each ``target_in_flight`` requests, and of several each has its share.
+
+    Args:
+        pools: What `fill_pools` returns.
+
+    Raises:
+        SonicError: A pool has no ``max``.
+    """
+    for pool in pools:
+        if pool["max"] is None:
+            raise SonicError(f"The pool {pool['name']} has no max.", "Say how many servers it may have.")
+    capacity = sum(pool["max"] * pool["target_in_flight"] for pool in pools)
+    return [pool | {"demand_per_server": round(capacity / pool["max"], 3)} for pool in pools]
+
+
 def _fill_pool(pool: Any, where: str, resource_ratio: float) -> Pool:
     filled = fill(pool, POOL_SPEC, where)
     if not NAME.fullmatch(filled["name"]):
@@ -77,9 +98,13 @@ def _fill_pool(pool: Any, where: str, resource_ratio: float) -> Pool:
             f"{where}.name is {filled['name']!r}, which no Kubernetes object can be called.",
             "Use small letters, digits and hyphens.",
         )
-    for option, least in (("replicas", 0), ("target_in_flight", 1)):
-        if filled[option] < least:
+    for option, least in (("replicas", 0), ("min", 0), ("max", 1), ("target_in_flight", 1)):
+        if filled[option] is not None and filled[option] < least:
             raise SonicError(f"{where}.{option} is {filled[option]}: it must be at least {least}.")
+    if filled["max"] is not None and filled["min"] > filled["max"]:
+        raise SonicError(
+            f"{where}.min is {filled['min']}, more than its max, {filled['max']}.", "Swap or correct them."
+        )
     gpu = filled["gpu"]
     if gpu["count"] < 0:
         raise SonicError(f"{where}.gpu.count is {gpu['count']}: it must be at least 0.")

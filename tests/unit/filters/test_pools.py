@@ -17,7 +17,7 @@ from ansible_collections.hep.sonic.plugins.plugin_utils.envoy import BALANCING_S
 from ansible_collections.hep.sonic.plugins.plugin_utils.errors import SonicError
 from ansible_collections.hep.sonic.plugins.plugin_utils.exposure import EXPOSURE_SPEC, MODES_OF
 from ansible_collections.hep.sonic.plugins.plugin_utils.models import SOURCE_SPEC
-from ansible_collections.hep.sonic.plugins.plugin_utils.pools import POOL_SPEC, fill_pools
+from ansible_collections.hep.sonic.plugins.plugin_utils.pools import POOL_SPEC, fill_pools, share_demand
 
 ROLES = Path(__file__).parents[3] / "roles"
 #: Of an option, what both the filter and the argument spec say.
@@ -59,7 +59,7 @@ def test_each_option_of_an_exposure_says_where_it_means_something() -> None:
 
 def test_a_pool_that_says_only_its_name_is_one_server_with_one_gpu() -> None:
     (pool,) = fill_pools([{"name": "t4"}], 2)
-    assert (pool["replicas"], pool["target_in_flight"]) == (1, 16)
+    assert (pool["replicas"], pool["target_in_flight"]) == (None, 16)
     assert pool["resources"] == {
         "requests": {"cpu": "4", "memory": "16Gi", "nvidia.com/gpu": "1"},
         "limits": {"cpu": "8", "memory": "32Gi", "nvidia.com/gpu": "1"},
@@ -94,3 +94,23 @@ def test_values_have_their_types() -> None:
 def test_a_pool_that_cannot_be_is_refused(pools: list[Any], message: str) -> None:
     with pytest.raises(SonicError, match=message):
         fill_pools(pools, 2)
+
+
+def test_a_pool_alone_has_a_server_for_each_target() -> None:
+    (pool,) = share_demand(fill_pools([{"name": "t4", "max": 10, "target_in_flight": 8}], 2))
+    assert pool["demand_per_server"] == 8
+
+
+@pytest.mark.parametrize("demand", [1, 40, 200, 400])
+def test_pools_are_filled_alike(demand: int) -> None:
+    pools = fill_pools(
+        [{"name": "t4", "max": 10, "target_in_flight": 8}, {"name": "a100", "max": 5, "target_in_flight": 64}], 2
+    )
+    servers = {pool["name"]: demand / pool["demand_per_server"] for pool in share_demand(pools)}
+    assert servers["t4"] / 10 == pytest.approx(servers["a100"] / 5)
+    assert servers["t4"] * 8 + servers["a100"] * 64 == pytest.approx(demand)
+
+
+def test_demand_cannot_be_shared_without_bounds() -> None:
+    with pytest.raises(SonicError, match="The pool t4 has no max"):
+        share_demand(fill_pools([{"name": "t4"}], 2))
