@@ -46,6 +46,7 @@ from tests.tools.common import ROOT
         ("kubernetes", "k8s.io/kubernetes"),
         ("coredns", "github.com/coredns/coredns"),
         ("kwok", "sigs.k8s.io/kwok"),
+        ("keda", "github.com/kedacore/keda/v2"),
     ],
 )
 def test_what_is_built_is_what_the_versions_say(program: str, module: str) -> None:
