@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import string
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from http.client import HTTPException
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Any, Final
 import yaml
 
 from tests.lab.errors import LabError
-from tests.lab.http import Answer, client_tls, request
+from tests.lab.http import Answer, client_tls, lines, request
 from tests.lab.pki import Pair
 
 Object = dict[str, Any]
@@ -73,6 +73,30 @@ class Api:
             LabError: It is not there, or the server cannot answer.
         """
         return self._result(self.ask("GET", path), path)
+
+    def watch(self, path: str, version: str, seconds: int = 60) -> Iterator[tuple[str, Object]]:
+        """Yield what happens to the objects of a list.
+
+        Args:
+            path: The list's path.
+            version: The list's version after which to begin.
+            seconds: After which the server ends its answer, whatever happens.
+
+        Yields:
+            What happened (`ADDED`, `MODIFIED`, `DELETED`; `BOOKMARK` for a new version alone), and the object.
+
+        Raises:
+            LabError: The server does not answer, or no longer knows the version.
+        """
+        query = f"?watch=true&allowWatchBookmarks=true&resourceVersion={version}&timeoutSeconds={seconds}"
+        try:
+            for line in lines(self.server + path + query, tls=self._tls, timeout=seconds + 10):
+                event = json.loads(line)
+                if event["type"] == "ERROR":
+                    raise LabError(f"the API server cannot follow {path}: {event['object'].get('message')}")
+                yield event["type"], event["object"]
+        except (OSError, HTTPException) as error:
+            raise LabError(f"the API server at {self.server} does not answer: {error}") from error
 
     def has(self, path: str) -> bool:
         """Return whether there is an object at a path."""

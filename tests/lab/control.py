@@ -20,6 +20,8 @@ from tests.lab.processes import Daemon, Probe
 SERVICE_RANGE: Final = "10.96.0.0/16"
 KUBERNETES_SERVICE: Final = "10.96.0.1"
 CLUSTER_DOMAIN: Final = "cluster.local"
+#: Name of what enforces NetworkPolicies on real nodes.
+ENFORCER: Final = "network-policies"
 #: What a pretended node carries so that kwok, and only kwok, looks after it.
 PRETENDED: Final = "kwok.x-k8s.io/node=fake"
 
@@ -132,6 +134,8 @@ class ControlPlane:
         for component in ("kube-controller-manager", "kube-scheduler"):
             authority.issue(f"{component}-server", component, addresses=(self.address,))
             self.write_kubeconfig(component, f"system:{component}")
+        if self.has_nodes:
+            authority.issue(ENFORCER, f"hep-sonic-lab:{ENFORCER}")
         if self.pretends:
             self._prepare_kwok()
 

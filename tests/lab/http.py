@@ -9,7 +9,7 @@ from __future__ import annotations
 import http.client
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -80,21 +80,47 @@ def request(
         OSError: Nobody answered, or not in time (TLS errors are among them).
         http.client.HTTPException: What came is not HTTP.
     """
-    parts = urlsplit(url)
-    connection: http.client.HTTPConnection
-    target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
-    if parts.scheme == "unix":
-        connection, target = _UnixConnection(parts.path, timeout), "/health"
-    elif parts.scheme == "https":
-        connection = http.client.HTTPSConnection(parts.netloc, timeout=timeout, context=tls)
-    else:
-        connection = http.client.HTTPConnection(parts.netloc, timeout=timeout)
+    connection, target = _connect(url, tls, timeout)
     try:
         connection.request(method, target, body=body, headers=headers or {})
         response = connection.getresponse()
         return Answer(response.status, {name.lower(): text for name, text in response.getheaders()}, response.read())
     finally:
         connection.close()
+
+
+def lines(url: str, *, tls: ssl.SSLContext | None = None, timeout: float = 10.0) -> Iterator[bytes]:
+    """Yield the lines of an answer as they come.
+
+    Args:
+        url: As for `request`.
+        tls: For https.
+        timeout: Seconds that the server may be silent.
+
+    Raises:
+        OSError: Nobody answered, or the server was silent for too long.
+        http.client.HTTPException: What came is not HTTP, or not what was asked for.
+    """
+    connection, target = _connect(url, tls, timeout)
+    try:
+        connection.request("GET", target)
+        response = connection.getresponse()
+        if response.status != http.HTTPStatus.OK:
+            raise http.client.HTTPException(f"{url} answers {response.status}")
+        yield from response
+    finally:
+        connection.close()
+
+
+def _connect(url: str, tls: ssl.SSLContext | None, timeout: float) -> tuple[http.client.HTTPConnection, str]:
+    """Return a connection for a URL, and what to ask for on it."""
+    parts = urlsplit(url)
+    target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
+    if parts.scheme == "unix":
+        return _UnixConnection(parts.path, timeout), "/health"
+    if parts.scheme == "https":
+        return http.client.HTTPSConnection(parts.netloc, timeout=timeout, context=tls), target
+    return http.client.HTTPConnection(parts.netloc, timeout=timeout), target
 
 
 def probe(url: str, tls: ssl.SSLContext | None = None) -> Callable[[], str]:

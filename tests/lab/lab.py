@@ -21,7 +21,7 @@ from typing import Final
 
 from tests.lab import dns, files, images, machine, network, ports, programs
 from tests.lab.api import Api, load_objects
-from tests.lab.control import FIXED_PORTS, PORT_ROLES, ControlPlane
+from tests.lab.control import ENFORCER, FIXED_PORTS, PORT_ROLES, ControlPlane
 from tests.lab.errors import LabError
 from tests.lab.lock import exclusive
 from tests.lab.node import REGISTRY, Node, prepare_registry, registry
@@ -237,9 +237,11 @@ class Lab:
         self._processes.wait_ready(containerds)
         for node in nodes:
             node.clear_stale_rules(self._processes)
-        agents = [agent for node in nodes for agent in node.agents()]
-        self._processes.ensure(agents)
         api = control.api()
+        for obj in load_objects(SOURCE / "objects" / "policies.yml", {}):
+            api.apply(obj)
+        agents = [parts.enforcer(), *(agent for node in nodes for agent in node.agents())]
+        self._processes.ensure(agents)
         dns.apply(api, image=references["coredns"], node=nodes[0].name, cache=state.dns_cache)
         self._remove_surplus_nodes(control, api, state.nodes)
         self._processes.wait_ready(agents)
@@ -291,6 +293,8 @@ class Lab:
 
     def _purge(self) -> None:
         """End every process of the lab and remove all it left, whatever state it is in."""
+        # it would write rules that have just been removed
+        self._processes.stop([ENFORCER], grace=5)
         state = State.load(self.directory)
         indices = _node_indices(self.directory)
         if indices or (state and state.form == "node"):  # the bridge comes before the first node

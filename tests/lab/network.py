@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from tests.lab import policies
 from tests.lab.control import SERVICE_RANGE
 from tests.lab.errors import LabError
 from tests.lab.namespaces import Namespaces
@@ -20,6 +21,8 @@ from tests.lab.shell import run, succeeds
 #: On each node, the bridge that its pods hang on. On the host its address is that of the API server and the registry.
 BRIDGE: Final = "sonic0"
 ADDRESS: Final = "10.200.0.1"
+#: Name of the pods' network, which the records of the network plugins begin with.
+CNI_NETWORK: Final = "hep-sonic-lab"
 #: All pods of all nodes.
 POD_RANGE: Final = "10.200.0.0/16"
 #: On the host, the bridge that the further nodes' uplinks hang on.
@@ -135,7 +138,7 @@ def remove_uplink(index: int) -> None:
 
 
 def remove() -> None:
-    """Remove the bridges, what hangs on them, and kube-proxy's tables."""
+    """Remove the bridges, what hangs on them, kube-proxy's tables, and that of the NetworkPolicies."""
     for bridge in (BRIDGE, UPLINKS):
         if succeeds(["ip", "link", "show", bridge]):
             for link in json.loads(run(["ip", "-json", "link", "show", "master", bridge])):
@@ -143,6 +146,7 @@ def remove() -> None:
                 succeeds(["ip", "link", "delete", link["ifname"]])
             run(["ip", "link", "delete", bridge])
     remove_rules()
+    _remove_table("ip", policies.TABLE)
 
 
 def remove_rules(enter: Sequence[str] = ()) -> None:
@@ -152,8 +156,12 @@ def remove_rules(enter: Sequence[str] = ()) -> None:
         enter: Words that enter the namespaces of the node whose they are; none for the host's.
     """
     for family in ("ip", "ip6"):
-        if succeeds([*enter, "nft", "list", "table", family, "kube-proxy"]):
-            run([*enter, "nft", "delete", "table", family, "kube-proxy"])
+        _remove_table(family, "kube-proxy", enter)
+
+
+def _remove_table(family: str, name: str, enter: Sequence[str] = ()) -> None:
+    if succeeds([*enter, "nft", "list", "table", family, name]):
+        run([*enter, "nft", "delete", "table", family, name])
 
 
 def _setting(name: str) -> Path:

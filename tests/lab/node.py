@@ -97,6 +97,7 @@ class Node:
             "dns": dns.ADDRESS,
             "domain": CLUSTER_DOMAIN,
             "key": str(certificate.key),
+            "network": network.CNI_NETWORK,
             "kubeconfig": str(self.control.config_of("kube-proxy")),
             "pause": pause,
             "registry": REGISTRY,

@@ -6,14 +6,17 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
 from tests.lab import network
-from tests.lab.control import EASY, QUICK, ControlPlane
+from tests.lab.control import EASY, ENFORCER, QUICK, ControlPlane
+from tests.lab.http import probe
 from tests.lab.node import PORTS, REGISTRY_PORT, Node, registry
 from tests.lab.processes import Daemon
+from tests.lab.settings import SOURCE
 from tests.lab.state import State
 
 #: Where a lab without real nodes listens.
@@ -46,12 +49,27 @@ class Parts:
         )
         return cls(control, tuple(Node(index, control) for index in range(1, state.nodes + 1)))
 
+    @property
+    def enforcer_socket(self) -> Path:
+        """Where the enforcer of NetworkPolicies tells how it is."""
+        return self.control.directory / "policies.sock"
+
+    def enforcer(self) -> Daemon:
+        """Return what enforces NetworkPolicies on all nodes; the API server must be ready."""
+        return Daemon(
+            ENFORCER,
+            (sys.executable, "-m", "tests.lab.enforcer", str(self.control.directory)),
+            probe(f"unix://{self.enforcer_socket}"),
+            files=tuple(SOURCE / name for name in ("cni.py", "enforcer.py", "policies.py")),
+            environment={"PYTHONPATH": str(SOURCE.parents[1])},
+        )
+
     def daemons(self) -> list[Daemon]:
         """Return everything that runs when all is well."""
         control = self.control
         daemons = [control.etcd(), control.apiserver(), *control.controllers()]
         if self.nodes:
-            daemons.append(registry(control))
+            daemons += [registry(control), self.enforcer()]
         for node in self.nodes:
             daemons += [node.containerd(), *node.agents()]
         return daemons

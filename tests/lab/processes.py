@@ -19,7 +19,7 @@ import select
 import signal
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -58,6 +58,7 @@ class Daemon:
         files: Files it reads at its start: when one of them changes, it has to be started anew.
         enter: Words before `argv` that enter the node's namespaces.
         grace: Seconds it has for a clean end when it is replaced; 0 for none.
+        environment: Variables that it needs.
     """
 
     name: str
@@ -66,10 +67,12 @@ class Daemon:
     files: tuple[Path, ...] = ()
     enter: tuple[str, ...] = ()
     grace: float = 10.0
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     def fingerprint(self) -> str:
         """Return what changes when a running copy would have to be replaced."""
-        digest = hashlib.sha256("\0".join((*self.enter, *self.argv)).encode())
+        variables = (f"{name}={text}" for name, text in self.environment.items())
+        digest = hashlib.sha256("\0".join((*variables, *self.enter, *self.argv)).encode())
         digest.update(str(Path(self.argv[0]).stat().st_mtime_ns).encode())
         for path in self.files:
             digest.update(path.read_bytes())
@@ -195,6 +198,7 @@ class Processes:
                 _LAB: str(self._directory),
                 _NAME: daemon.name,
                 _FINGERPRINT: daemon.fingerprint(),
+                **daemon.environment,
             },
             detached=True,
         )

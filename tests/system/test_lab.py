@@ -351,9 +351,9 @@ class TestNode:
         other = lab("up", "--form", "node", "--name", f"second-{_RUN}", check=False)
         assert "a machine has room for one lab of the form `node`" in other.stderr
 
-        for victim in ("node-1/containerd", "node-2/kubelet", "registry", "kube-apiserver"):
+        for victim in ("node-1/containerd", "node-2/kubelet", "registry", "kube-apiserver", "network-policies"):
             os.kill(pids_of(machine)[victim], signal.SIGKILL)
-        wait_until(lambda: len(pids_of(machine)) == len(first) - 1, 5)
+        wait_until(lambda: len(pids_of(machine)) == len(first) - 2, 5)
         assert lab("status", "--name", machine, check=False).returncode == 1
         lab("up", "--name", machine)
         lab("status", "--name", machine)

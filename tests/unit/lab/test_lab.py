@@ -96,7 +96,7 @@ def test_a_missing_or_old_go_is_named_with_its_remedy(
 def test_a_template_names_only_values_that_it_gets(file: Path) -> None:
     known = {
         *("address", "authority", "bridge", "certificate", "cgroup", "cni_plugins", "directory", "dns", "domain"),
-        *("key", "kubeconfig", "pause", "pods", "registry", "root", "storage"),
+        *("key", "kubeconfig", "network", "pause", "pods", "registry", "root", "storage"),
     }
     assert set(string.Template(file.read_text(encoding="utf-8")).get_identifiers()) <= known
 
