@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from tests.tools.common import ROOT
 from tests.tools.venv import cores
@@ -57,6 +57,7 @@ class Suite:
         purpose: What it proves, in a line.
         checks: Returns the checks; asked when the suite starts.
         workers: How many checks run at a time. The output of several is shown where they failed, of one as it comes.
+        form: The form of the lab whose programs and images it needs; empty for none.
         needs_lab: Whether it runs against the node lab.
         needs_machine: Whether it starts node labs of its own, so that no other may be up.
     """
@@ -65,6 +66,7 @@ class Suite:
     purpose: str
     checks: Callable[[], list[Check]]
     workers: int = 1
+    form: Literal["", "control", "node"] = ""
     needs_lab: bool = False
     needs_machine: bool = False
 
@@ -159,12 +161,16 @@ SUITES: Final[Mapping[str, Suite]] = {
     suite.name: suite
     for suite in (
         Suite("lint", "static checks, the documentation included", lint_checks, workers=3),
-        Suite("unit", "the parts, the engine against a control plane of its own", unit_checks, workers=3),
-        Suite("lab", "the embedded Kubernetes itself", lab_checks, workers=3, needs_machine=True),
-        Suite("molecule", "each role alone, then the site", molecule_checks, workers=4, needs_lab=True),
-        Suite("system", "whole commands, as an operator types them", system_checks, workers=4, needs_lab=True),
-        Suite("faults", "a stream of requests while things break", faults_checks, needs_lab=True),
-        Suite("soak", "the same for longer, and harder", soak_checks, needs_lab=True),
-        Suite("bench", "figures as ratios", bench_checks, needs_lab=True),
+        Suite(
+            "unit", "the parts, the engine against a control plane of its own", unit_checks, workers=3, form="control"
+        ),
+        Suite("lab", "the embedded Kubernetes itself", lab_checks, workers=3, form="node", needs_machine=True),
+        Suite("molecule", "each role alone, then the site", molecule_checks, workers=4, form="node", needs_lab=True),
+        Suite(
+            "system", "whole commands, as an operator types them", system_checks, workers=4, form="node", needs_lab=True
+        ),
+        Suite("faults", "a stream of requests while things break", faults_checks, form="node", needs_lab=True),
+        Suite("soak", "the same for longer, and harder", soak_checks, form="node", needs_lab=True),
+        Suite("bench", "figures as ratios", bench_checks, form="node", needs_lab=True),
     )
 }
