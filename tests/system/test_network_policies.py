@@ -72,9 +72,9 @@ CALLERS: Final[Mapping[str, Caller]] = {
         frozenset({"dns"}),
         {"app.kubernetes.io/name": "triton", "app.kubernetes.io/instance": INSTANCE.name},
     ),
-    "an Envoy reaches its servers": Caller(
+    "an Envoy reaches its servers, and what tells it of them": Caller(
         NAMESPACE,
-        frozenset({"dns", "http", "grpc"}),
+        frozenset({"dns", "http", "grpc", "api"}),
         {"app.kubernetes.io/name": "envoy", "app.kubernetes.io/instance": INSTANCE.name},
     ),
 }
@@ -194,6 +194,6 @@ def test_who_reaches_what(site: Site, caller: Caller) -> None:
 
 
 def test_without_policies_nothing_is_kept_from_anybody(site: Site) -> None:
-    deploy(sonic_network_policies=False)
+    deploy(sonic_network_policies=False, triton_allowed_clients=[])
     targets = [target for group in site.targets().values() for target in group]
     assert site.call(Caller(ELSEWHERE, frozenset()), targets) == {node: set(targets) for node in NODES}
