@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 
 from ansible_collections.hep.sonic.plugins.plugin_utils.action_base import Params, Result, SonicAction
 from ansible_collections.hep.sonic.plugins.plugin_utils.client import ACCESS_SPEC, Access, Cluster
+from ansible_collections.hep.sonic.plugins.plugin_utils.download import load_manifests
 from ansible_collections.hep.sonic.plugins.plugin_utils.release.plan import (
     CONFIGURED,
     CREATED,
@@ -31,6 +33,16 @@ APPLY_SPEC: Mapping[str, Mapping[str, Any]] = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "manifests": {"type": "list", "elements": "raw", "default": []},
     "objects": {"type": "list", "elements": "dict", "default": []},
+    "downloads": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "url": {"type": "str", "required": True},
+            "sha256": {"type": "str", "required": True},
+        },
+    },
+    "mirrors": {"type": "dict", "default": {}},
     "initial": {
         "type": "list",
         "elements": "dict",
@@ -90,7 +102,14 @@ class ActionModule(SonicAction):
             variables=task_vars,
         )
         given = [Rendered(to_plain(obj), f"objects[{index}]") for index, obj in enumerate(params["objects"])]
-        return renderer.render(params["manifests"]) + given
+        return renderer.render(params["manifests"]) + given + self._downloaded(params)
+
+    def _downloaded(self, params: Params) -> list[Rendered]:
+        with ThreadPoolExecutor() as pool:
+            files = pool.map(
+                lambda one: load_manifests(one["url"], one["sha256"], params["mirrors"]), params["downloads"]
+            )
+            return [rendered for file in files for rendered in file]
 
     def _report(self, spec: ReleaseSpec, outcome: Outcome) -> Result:
         counts = collections.Counter(change.action for change in outcome.changes)

@@ -60,6 +60,28 @@ options:
     type: list
     elements: dict
     default: []
+  downloads:
+    description:
+      - YAML files of other projects, whose objects are applied as they are. They are not templates.
+      - Nothing is applied unless every sum is right. What was downloaded once is kept on this machine.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      url:
+        description: Where the file was released.
+        type: str
+        required: true
+      sha256:
+        description: Its SHA-256 sum, in hexadecimal digits.
+        type: str
+        required: true
+  mirrors:
+    description:
+      - Where O(downloads) are taken from instead, for sites that do not reach the internet. The beginning of URLs, and what takes its
+        place, the beginning of other URLs or the path of a folder. The longest one that fits counts.
+    type: dict
+    default: {}
   initial:
     description:
       - Fields that are set when their object is created and belong to somebody else afterwards, such as
@@ -179,6 +201,16 @@ EXAMPLES = r"""
     initial:
       - kind: Deployment
         fields: [spec.replicas]
+
+- name: Apply another project's definitions
+  hep.sonic.apply:
+    release: gateway-api
+    namespace: default
+    downloads:
+      - url: https://raw.githubusercontent.com/kubernetes-sigs/gateway-api/v1.3.0/config/crd/standard/gateway.networking.k8s.io_gateways.yaml
+        sha256: "{{ gateways_sha256 }}"
+    mirrors:
+      https://raw.githubusercontent.com/: https://mirror.example.org/github/
 
 - name: Remove a release
   hep.sonic.apply:

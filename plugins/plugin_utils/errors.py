@@ -30,6 +30,10 @@ class ManifestError(SonicError):
     """A manifest is not a Kubernetes object that this release may hold."""
 
 
+class DownloadError(SonicError):
+    """A file of another project cannot be had, or is not the one that was meant."""
+
+
 class AccessError(SonicError):
     """The cluster cannot be reached, or does not accept who we are."""
 
