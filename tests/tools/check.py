@@ -118,6 +118,12 @@ def lab_exists() -> bool:
     return State.load(Lab("lab", Progress(None)).directory) is not None
 
 
+def prepare_cluster() -> bool:
+    """Give the lab what all its instances share, so that tests side by side find it; return whether that succeeded."""
+    command = [str(PROGRAMS / "ansible-playbook"), "hep.sonic.cluster", "-i", "inventories/lab"]
+    return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
+
+
 @contextmanager
 def node_lab(outcomes: list[Outcome]) -> Iterator[bool]:
     """Have the node lab run with two nodes, and yield whether it does.
@@ -125,11 +131,11 @@ def node_lab(outcomes: list[Outcome]) -> Iterator[bool]:
     Where there was none before, it is taken down, and whether it left something behind is one more of the outcomes.
     """
     if lab_exists():
-        yield lab("up", "--form", "node", "--nodes", "2")
+        yield lab("up", "--form", "node", "--nodes", "2") and prepare_cluster()
         return
     before = traces()
     try:
-        yield lab("up", "--form", "node", "--nodes", "2")
+        yield lab("up", "--form", "node", "--nodes", "2") and prepare_cluster()
     finally:
         start = time.monotonic()
         lab("down")
