@@ -250,7 +250,7 @@ class ControlPlane:
             f"--service-cluster-ip-range={SERVICE_RANGE}",
             f"--node-monitor-grace-period={self.timing.grace}s",
             "--node-monitor-period=2s",
-            "--horizontal-pod-autoscaler-sync-period=5s",
+            "--horizontal-pod-autoscaler-sync-period=2s",
             # a claim that was created before its volume is looked at again after so long; the default is 15 s
             "--pvclaimbinder-sync-period=1s",
             "--kube-api-qps=200",

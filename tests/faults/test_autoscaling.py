@@ -1,0 +1,164 @@
+# Copyright (c) 2026 hep.sonic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Servers come and go with the requests, from none and back, and no request notices."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from ansible_collections.hep.sonic.plugins.plugin_utils.client import BUILT_IN
+from ansible_collections.hep.sonic.plugins.plugin_utils.objects import Manifest, field_at
+from tests.faults.results import record
+from tests.faults.site import INSTANCE, NAMESPACE, Site
+from tests.faults.stream import Stream, Summary
+from tests.faults.test_faults import POOL, client
+
+DEPLOYMENT: Final = BUILT_IN["apps", "Deployment"]
+#: A model that takes half a second: by Little's law, twice as many requests a second are in flight.
+SERVICE_SECONDS: Final = 0.5
+TARGET: Final = 2
+LARGEST: Final = 4
+
+
+def scaled(least: int) -> dict[str, Any]:
+    """Return the variables of an instance that is scaled, in little time."""
+    pool = {name: value for name, value in POOL.items() if name != "replicas"}
+    return {
+        "sonic_autoscaler": "keda",
+        "sonic_pools": [{**pool, "min": least, "max": LARGEST, "target_in_flight": TARGET}],
+        "autoscaler_zero_seconds": 5,
+        "autoscaler_scale_down_seconds": 5,
+        "autoscaler_scale_down_period": 1,
+    }
+
+
+@dataclass
+class Watch:
+    """When the number of servers changed: seconds after the client's start → wanted, ready."""
+
+    seen: list[tuple[float, int, int]] = field(default_factory=list)
+
+    def first(self, condition: Callable[[int, int], bool], after: float = 0.0) -> float:
+        """Return when the wanted and the ready servers were so for the first time after a moment."""
+        return next(moment for moment, wanted, ready in self.seen if moment >= after and condition(wanted, ready))
+
+    @property
+    def last(self) -> tuple[int, int]:
+        """The wanted and the ready servers at the end."""
+        _moment, wanted, ready = self.seen[-1]
+        return wanted, ready
+
+
+def servers(site: Site) -> Manifest:
+    """Return the Deployment of the pool."""
+    found = site.cluster.get(DEPLOYMENT, NAMESPACE, f"{INSTANCE.name}-triton-{POOL['name']}")
+    assert found is not None
+    return found
+
+
+@contextmanager
+def watch(site: Site) -> Iterator[Watch]:
+    """Look at the number of servers all the time."""
+    watched, stop, start = Watch(), threading.Event(), time.monotonic()
+
+    def look() -> None:
+        while not stop.is_set():
+            deployment = servers(site)
+            ready = field_at(deployment, ["status", "readyReplicas"]) or 0
+            watched.seen.append((time.monotonic() - start, deployment["spec"]["replicas"], ready))
+            stop.wait(0.05)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield watched
+    finally:
+        stop.set()
+        thread.join()
+
+
+def wait_for_nobody(site: Site) -> None:
+    """Wait until the last server has gone."""
+    site.wait(lambda: not servers(site)["spec"]["replicas"] and not site.pods("triton"), 120)
+
+
+@pytest.mark.timeout(400)
+def test_the_first_request_starts_a_server_and_waits_for_it(site: Site, tmp_path: Path) -> None:
+    burst = Stream("50 at once", "identity", rate=1000, count=50, deadline=120)
+    site.deploy(scaled(0))
+    wait_for_nobody(site)
+    with client(site.target, [burst], tmp_path) as finish, watch(site) as watched:
+        time.sleep(1)  # all are sent
+        (requests,) = finish().values()
+    summary = Summary.of(requests)
+    raised = watched.first(lambda wanted, _ready: wanted > 0)
+    ready = watched.first(lambda _wanted, ready: ready > 0)
+    last = max(request.due + request.latency for request in requests)
+    print(
+        f"50 requests on no server: {summary}; a server wanted after {raised:.2f} s, the first ready after "
+        f"{ready:.2f} s, the last request answered {last - ready:.2f} s later"
+    )
+    record("zero", "requests on no server", "KEDA", burst.name, summary)
+    assert (summary.sent, summary.failed) == (50, 0)
+    assert raised <= 2.0
+    assert last - ready <= 1.0
+    wait_for_nobody(site)
+
+
+@pytest.mark.timeout(400)
+def test_servers_follow_a_step_of_the_load(site: Site, tmp_path: Path) -> None:
+    step = 10.0
+    streams = [
+        Stream("one in flight", "paced", rate=2, service_seconds=SERVICE_SECONDS),
+        Stream("seven more", "paced", rate=14, start=step, service_seconds=SERVICE_SECONDS),
+    ]
+    site.deploy(scaled(1))
+    site.wait(lambda: len(site.serving("triton")) == 1 == servers(site)["spec"]["replicas"], 120)
+    with client(site.target, streams, tmp_path) as finish, watch(site) as watched:
+        time.sleep(step + 25)
+        before = servers(site)
+        site.change({})  # the playbook in the middle of it
+        after = servers(site)
+        seen = finish()
+    wanted = watched.first(lambda wanted, _ready: wanted > 1, step) - step
+    ready = watched.first(lambda _wanted, ready: ready == LARGEST, step) - step
+    for name, requests in seen.items():
+        summary = Summary.of(requests)
+        print(f"{name}: {summary}")
+        record("step", "the load grows eightfold", "KEDA", name, summary)
+        assert summary.failed == 0
+    print(f"more servers wanted {wanted:.2f} s after the step, all {LARGEST} ready after {ready:.2f} s")
+    assert watched.first(lambda wanted, _ready: wanted > 1) >= step  # one was enough before
+    assert wanted <= 6
+    assert ready <= 20
+    assert before["spec"]["replicas"] == after["spec"]["replicas"] == LARGEST
+    assert before["metadata"]["generation"] == after["metadata"]["generation"]
+    site.wait(lambda: servers(site)["spec"]["replicas"] == 1, 60)
+
+
+@pytest.mark.timeout(400)
+def test_whoever_scales_leaves_the_farm_as_it_is(site: Site, tmp_path: Path) -> None:
+    # more than all servers are wanted for, so that no chance takes one away
+    load = Stream("ten in flight", "paced", rate=20, service_seconds=SERVICE_SECONDS)
+    pool = {name: value for name, value in POOL.items() if name != "replicas"}
+    site.deploy(scaled(1))
+    with client(site.target, [load], tmp_path) as finish:
+        site.wait(lambda: len(site.serving("triton")) == LARGEST, 120)
+        with watch(site) as watched:
+            site.deploy({"sonic_pools": [pool]})
+            site.deploy(scaled(1))
+        (requests,) = finish().values()
+    assert {wanted for _moment, wanted, _ready in watched.seen} == {LARGEST}
+    summary = Summary.of(requests)
+    print(f"from KEDA to nothing and back: {summary}")
+    assert summary.failed == 0
