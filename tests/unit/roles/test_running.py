@@ -175,3 +175,50 @@ def test_a_request_whose_only_server_is_gone_waits_for_the_next(tmp_path: Path) 
         with serve_grpc() as server:
             proxy.announce("triton_grpc", [server])
             assert call.result() == b"2"
+
+
+class Pressure:
+    """How full the memory is, by a file instead of by Envoy's own size.
+
+    Args:
+        folder: Where the file is.
+    """
+
+    NAME = "envoy.resource_monitors.injected_resource"
+    MESSAGE = "type.googleapis.com/envoy.extensions.resource_monitors.injected_resource.v3.InjectedResourceConfig"
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "pressure"
+        self.set(0)
+
+    def set(self, share: float) -> None:
+        """Say how much of the memory is used."""
+        new = self._file.with_suffix(".new")
+        new.write_text(str(share))
+        new.replace(self._file)
+
+    def __call__(self, config: Config) -> None:
+        manager = config["overload_manager"]
+        heap = manager["resource_monitors"][0]["name"]
+        injected = {"@type": self.MESSAGE, "filename": str(self._file)}
+        manager["resource_monitors"][0] = {"name": self.NAME, "typed_config": injected}
+        for action in manager["actions"]:
+            for trigger in action["triggers"]:
+                assert trigger["name"] == heap
+                trigger["name"] = self.NAME
+
+
+def test_what_waits_is_answered_though_memory_is_short(tmp_path: Path) -> None:
+    pressure = Pressure(tmp_path)
+    with envoy(tmp_path, change=pressure) as proxy, client(proxy) as infer, serve_grpc() as server:
+        call = infer.future(b"1", timeout=30)
+        wait_for(lambda: held(proxy) == 1)
+        pressure.set(0.9)
+        wait_for(lambda: proxy.stat("overload.envoy.overload_actions.stop_accepting_requests.active") == 1)
+        with pytest.raises(grpc.RpcError) as failure:
+            infer(b"2", timeout=30)
+        assert failure.value.details() == "envoy overloaded"
+        time.sleep(0.5)
+        assert proxy.stat("http.waiting.downstream_rq_overload_close") == 0  # it would ask again at once, without end
+        proxy.announce("triton_grpc", [server])
+        assert call.result() == b"1"
