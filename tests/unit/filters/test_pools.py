@@ -17,6 +17,7 @@ from ansible_collections.hep.sonic.plugins.plugin_utils.envoy import BALANCING_S
 from ansible_collections.hep.sonic.plugins.plugin_utils.errors import SonicError
 from ansible_collections.hep.sonic.plugins.plugin_utils.exposure import EXPOSURE_SPEC, MODES_OF
 from ansible_collections.hep.sonic.plugins.plugin_utils.models import SOURCE_SPEC
+from ansible_collections.hep.sonic.plugins.plugin_utils.node_rules import RULE_SPEC
 from ansible_collections.hep.sonic.plugins.plugin_utils.pools import POOL_SPEC, fill_pools, share_demand
 
 ROLES = Path(__file__).parents[3] / "roles"
@@ -47,6 +48,7 @@ def essence(options: Mapping[str, Any]) -> dict[str, Any]:
         ("triton", "triton_model_sources", SOURCE_SPEC),
         ("envoy", "envoy_balancing", BALANCING_SPEC),
         ("envoy", "envoy_exposure", EXPOSURE_SPEC),
+        ("gpu_node_labels", "gpu_node_labels_rules", RULE_SPEC),
     ],
 )
 def test_what_is_filled_is_what_is_documented(role: str, variable: str, spec: Mapping[str, Any]) -> None:
