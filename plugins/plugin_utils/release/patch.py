@@ -200,16 +200,21 @@ class Patcher:
                     content_type="application/apply-patch+yaml",
                 )
             except RequestError as error:
-                if manager == FIELD_MANAGER and _are_ours(error.owners):
+                if manager == FIELD_MANAGER and _yield_to_us(error.owners):
                     query["force"] = "true"
                 elif error.reason != "Conflict" or guarded or not remaining:
                     raise
         raise AssertionError("unreachable: the last try returns or raises")
 
 
-def _are_ours(owners: Sequence[str]) -> bool:
-    """Return whether all fields in conflict were set once by us, and are set always from now on."""
-    return bool(owners) and all(owner.startswith(f'conflict with "{INITIAL_MANAGER}"') for owner in owners)
+def _yield_to_us(owners: Sequence[str]) -> bool:
+    """Return whether all fields in conflict may be taken: set once by us, or the size that an autoscaler left.
+
+    Args:
+        owners: What the API server says of each, such as ``conflict with "keda" with subresource "scale" using ...``.
+    """
+    ours = f'conflict with "{INITIAL_MANAGER}"'
+    return bool(owners) and all(owner.startswith(ours) or 'with subresource "scale"' in owner for owner in owners)
 
 
 def half_created(live: Manifest) -> bool:

@@ -94,6 +94,23 @@ def test_a_field_that_is_set_always_from_now_on_is_taken_back(apply: Applier, cl
     assert owners_of(cluster.get(CONFIG_MAPS, namespace, "m"), "data", "a") == {FIELD_MANAGER}
 
 
+def test_a_size_that_is_declared_again_is_taken_from_who_scaled(
+    apply: Applier, cluster: Cluster, namespace: str
+) -> None:
+    apply(deployment("d", 1), initial=[InitialFields("Deployment", (("spec", "replicas"),))], wait=False)
+    cluster.request(
+        "PATCH",
+        DEPLOYMENTS.path(namespace, "d") + "/scale",
+        query={"fieldManager": "kube-controller-manager"},
+        body={"spec": {"replicas": 7}},
+        content_type="application/merge-patch+json",
+    )
+    assert replicas_of(cluster, namespace) == 7
+    assert actions(apply(deployment("d", 2), wait=False)) == {"d": "configured"}
+    assert replicas_of(cluster, namespace) == 2
+    assert actions(apply(deployment("d", 2), wait=False)) == {"d": "unchanged"}
+
+
 @pytest.mark.parametrize("before", [[], ["data.a"]], ids=["alone", "beside one that was initial before"])
 def test_a_field_that_the_object_lacks_is_set_once(
     apply: Applier, cluster: Cluster, namespace: str, before: list[str]
