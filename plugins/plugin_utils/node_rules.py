@@ -332,7 +332,7 @@ def _shown(taint: Mapping[str, Any]) -> str:
 def remembered_taints(node: Manifest) -> set[TaintId]:
     """Return which taints of a node are ours."""
     text = field_at(node, ["metadata", "annotations", TAINTS_ANNOTATION])
-    return {(key, effect) for key, effect in json.loads(text)} if text else set()
+    return {(one[0], one[1]) for one in json.loads(text)} if text else set()
 
 
 def _writers_of_taints(node: Manifest) -> str:
