@@ -4,8 +4,8 @@
 
 """What enforces NetworkPolicies in the lab: a program that follows the API server and keeps the rules of every node.
 
-It runs as `python -m tests.lab.enforcer FOLDER`, as one of the lab's daemons. Where it dies, the rules stay as they are
-until `up` starts it again.
+It runs as `python -m tests.lab.enforcer FOLDER`, as one of the lab's daemons. Where it dies, the rules stay as they
+are, and new pods reach nothing, until `up` starts it again.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from tests.lab.api import Api, Object
 from tests.lab.cni import Addresses, Key
 from tests.lab.control import ENFORCER
 from tests.lab.errors import LabError
+from tests.lab.network import pod_range
 from tests.lab.node import Node
 from tests.lab.parts import Parts
 from tests.lab.pki import Pair
@@ -119,6 +120,7 @@ class Agent:
     def __init__(self, node: Node) -> None:
         self._node = node
         self.addresses = Addresses(node.directory / "cni-state" / "results")
+        self.network = pod_range(node.index)
         self._written = ""
         self.trouble = f"{node.name} has no rules yet"
 
@@ -194,7 +196,7 @@ class Enforcer:
         cluster = self._cluster(local)
         for name, agent in self._agents.items():
             addresses = {address for address, _ in local[name]}
-            agent.write(cluster.ruleset(addresses), len(addresses))
+            agent.write(cluster.ruleset(addresses, agent.network), len(addresses))
 
     def _cluster(self, local: Mapping[str, frozenset[tuple[str, Key]]]) -> Cluster:
         known = self._pods.values()

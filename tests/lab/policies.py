@@ -7,7 +7,8 @@
 The rules are those of one table with two base chains. `forward` sees everything between pods, and between pods and
 other machines, after the addresses of Services have been replaced; pods of one bridge are seen because
 `net.bridge.bridge-nf-call-iptables` is set. `input` sees what pods send to their own node. What the node itself sends
-to its pods, such as the kubelet's probes, passes neither, as Kubernetes wants it.
+to its pods, such as the kubelet's probes, passes neither, as Kubernetes wants it. A pod that has just got its address
+may do nothing until there are rules for it.
 
 IPv4 only, as the lab is. Only the first packet of a connection is looked up: what was allowed once goes on when the
 rules change.
@@ -131,11 +132,13 @@ class Cluster:
         self._pods = pods
         self._selected: dict[str, Sequence[str]] = {}
 
-    def ruleset(self, local: Collection[str]) -> str:
+    def ruleset(self, local: Collection[str], network: str) -> str:
         """Return what `nft -f` makes of a node's rules, whatever they are, in one step.
 
         Args:
             local: The addresses of the node's pods. What the cluster does not know yet may do nothing.
+            network: The range of the node's pods, of which the node has the first address itself. No other address of
+                it may do anything: it is that of a pod that has just started.
         """
         chains: dict[str, Sequence[str]] = {}
         verdicts: dict[Direction, dict[str, str]] = {"egress": {}, "ingress": {}}
@@ -148,7 +151,7 @@ class Cluster:
                     chain = f"{direction}-{hashlib.sha256(''.join(lines).encode()).hexdigest()[:16]}"
                     chains[chain] = lines
                     found[address] = f"jump {chain}"
-        return _render(chains, verdicts)
+        return _render(chains, verdicts, _without(IPv4Network(network), local))
 
     def _policies_of(self, pod: Pod, direction: Direction) -> list[Policy]:
         """Return the policies that keep something from a pod."""
@@ -261,12 +264,23 @@ def _text(network: IPv4Network) -> str:
     return str(network.network_address) if network.prefixlen == 32 else str(network)
 
 
-def _render(chains: Mapping[str, Sequence[str]], verdicts: Mapping[Direction, Mapping[str, str]]) -> str:
+def _without(network: IPv4Network, local: Collection[str]) -> Sequence[IPv4Network]:
+    """Return the rest of a node's network, without the node's own address and those of its pods."""
+    rest = set(network.hosts()) - {network[1]} - {IPv4Address(address) for address in local}
+    return list(collapse_addresses(map(IPv4Network, rest)))
+
+
+def _render(
+    chains: Mapping[str, Sequence[str]],
+    verdicts: Mapping[Direction, Mapping[str, str]],
+    unknown: Sequence[IPv4Network],
+) -> str:
     """Return the whole table; it is made first so that it can be deleted, whether it was there or not."""
+    rest = {_text(network): "drop" for network in unknown}
     maps = {
-        direction: f"ip {_OWN[direction]} vmap {{ {', '.join(f'{own} : {what}' for own, what in found.items())} }}"
+        direction: f"ip {_OWN[direction]} vmap {{ {', '.join(f'{own} : {what}' for own, what in every.items())} }}"
         for direction, found in verdicts.items()
-        if found
+        if (every := {**found, **rest})
     }
     # a pod reaches itself, by the address of its Service, too
     own = sorted({address for found in verdicts.values() for address in found}, key=IPv4Address)

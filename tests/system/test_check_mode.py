@@ -63,8 +63,8 @@ def test_check_mode_tells_what_then_happens(instance: Instance) -> None:
     assert changes(done) == {"created"}
     assert changes(instance.must("hep.sonic.site", "--check", **QUICK)) == set()
 
-    announced = instance.must("hep.sonic.site", "--check", "--diff", **QUICK, **CHANGED)
-    done = instance.must("hep.sonic.site", "--diff", **QUICK, **CHANGED)
+    announced = instance.must("hep.sonic.service", "--check", "--diff", **QUICK, **CHANGED)
+    done = instance.must("hep.sonic.service", "--diff", **QUICK, **CHANGED)
     assert story(announced) == story(done)
     assert differences(announced) == differences(done)
     assert changes(done) == {"configured"}

@@ -20,6 +20,9 @@ from tests.lab.parts import Parts
 from tests.lab.state import State
 from tests.system.instance import QUICK, Instance
 
+#: The first test waits for the deployment, too.
+pytestmark = pytest.mark.timeout(600)
+
 INSTANCE: Final = Instance("policies", 30825)
 NAMESPACE: Final = INSTANCE.name
 #: Namespaces of the tests' own, so that they meet nobody's.
@@ -151,7 +154,7 @@ class Site:
         }
 
     def _last_words(self, path: str) -> str:
-        end = time.monotonic() + 60
+        end = time.monotonic() + 120
         while True:
             status = self.api.get(path)["status"]
             states = [container["state"] for container in status.get("containerStatuses", [])]
