@@ -67,7 +67,11 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--form", choices=["control", "node"], help="control: no root, no real nodes; node: everything")
     up.add_argument("--nodes", type=int, metavar="N", help="number of real nodes (form node)")
     up.add_argument("--dns-cache", type=int, metavar="SECONDS", help="let the cluster's DNS keep answers so long")
-    up.add_argument("--bare", action="store_true", help="leave out what takes long to build: kwok, kubectl and KEDA")
+    up.add_argument(
+        "--bare",
+        action="store_true",
+        help="leave out what takes long to build: kwok, kubectl, KEDA and what offers GPUs",
+    )
     command("down", "stop a lab and remove all it left")
     command("status", "show what runs, since when, with how much memory, and what is ill")
     build = command("build", "build everything now rather than when it is first needed")

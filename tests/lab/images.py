@@ -48,7 +48,8 @@ def _inputs(name: str) -> str:
     digest = hashlib.sha256(f"{name} {versions().debian} {versions().python} {versions().wheels}".encode())
     ingredients = [SOURCE / "recipes.py", SOURCE / "oci.py", *sorted((SOURCE / "ingredients").iterdir())]
     if name in PROGRAM_IMAGES:
-        digest.update(programs.inputs(PROGRAM_IMAGES[name]).encode())
+        for program in PROGRAM_IMAGES[name].programs:
+            digest.update(programs.inputs(program).encode())
     for file in ingredients:
         digest.update(file.read_bytes())
     return digest.hexdigest()

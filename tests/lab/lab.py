@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from tests.lab import dns, files, images, machine, network, ports, programs
+from tests.lab import dns, files, gpus, images, machine, network, ports, programs
 from tests.lab.api import Api, load_objects
 from tests.lab.control import ENFORCER, FIXED_PORTS, PORT_ROLES, ControlPlane
 from tests.lab.errors import LabError
@@ -36,15 +36,17 @@ from tests.lab.status import Status, look
 _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 
 #: What is built last: it takes the longest, and the first inference needs none of it.
+_GPU: Final = ("nvidia-device-plugin", "gpu-feature-discovery", "nfd-master")
+_MONITORING: Final = ("prometheus",)
 _KEDA: Final = ("keda", "keda-adapter", "keda-admission-webhooks")
 #: What each form needs, in the order in which it is needed first.
 _CONTROL_PLANE: Final = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 _PROGRAMS: Final[Mapping[Form, tuple[str, ...]]] = {
     "control": (*_CONTROL_PLANE, "kwok"),
-    "node": (*_CONTROL_PLANE, "kubelet", "kube-proxy", "coredns", "kwok", "kubectl", *_KEDA),
+    "node": (*_CONTROL_PLANE, "kubelet", "kube-proxy", "coredns", "kwok", "kubectl", *_GPU, *_MONITORING, *_KEDA),
 }
 #: What a bare lab does without.
-_DISPENSABLE: Final = frozenset({"kwok", "kubectl", *_KEDA})
+_DISPENSABLE: Final = frozenset({"kwok", "kubectl", *_GPU, *_MONITORING, *_KEDA})
 #: Images that need no program of ours.
 _EARLY_IMAGES: Final = ("pause", "envoy", "triton", "python")
 
@@ -230,6 +232,8 @@ class Lab:
         files.mirror(SOURCE / "models", self.directory / "models")
         for node in nodes:
             node.prepare(references["pause"])
+            if not state.bare:
+                gpus.install(node.driver_root, node.index)
         # containerd starts while etcd and the API server do
         containerds = [node.containerd() for node in nodes]
         self._processes.ensure(containerds)
@@ -341,7 +345,8 @@ def build(form: Form, progress: Progress, *, bare: bool = False) -> None:
 
 def images_of(*, bare: bool) -> list[str]:
     """Return the images of a lab, bare or not."""
-    return [name for name in RECIPES if not (bare and PROGRAM_IMAGES.get(name) in _DISPENSABLE)]
+    later = {name for name, image in PROGRAM_IMAGES.items() if not _DISPENSABLE.isdisjoint(image.programs)}
+    return [name for name in RECIPES if not (bare and name in later)]
 
 
 def _node_indices(directory: Path) -> list[int]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.lab import cgroups, dns, files, network, programs
+from tests.lab import cgroups, dns, files, gpus, network, programs
 from tests.lab.api import Api
 from tests.lab.control import CLUSTER_DOMAIN, ControlPlane
 from tests.lab.http import client_tls, probe
@@ -58,6 +58,11 @@ class Node:
     def directory(self) -> Path:
         """Folder of all that goes with the lab."""
         return self.control.directory / "nodes" / self.name
+
+    @property
+    def driver_root(self) -> Path:
+        """Folder that the node sees as the root of the NVIDIA driver; a bare lab's is empty."""
+        return self.directory / "driver"
 
     @property
     def images(self) -> Path:
@@ -115,6 +120,7 @@ class Node:
                 {
                     "/run/containerd": None,
                     "/run/netns": None,
+                    gpus.DRIVER_ROOT: self.driver_root,
                     "/var/lib/cni": self.directory / "cni-state",
                     "/var/lib/kubelet": self.directory / "kubelet",
                     "/var/log/containers": self.directory / "logs" / "containers",

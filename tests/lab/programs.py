@@ -32,6 +32,10 @@ _KUBERNETES: Final = (
     f"-X k8s.io/client-go/pkg/version.gitVersion=v{versions().kubernetes}"
 )
 _KEDA: Final = f"-X github.com/kedacore/keda/v2/version.Version={versions().keda}"
+_NVIDIA: Final = f"-X github.com/NVIDIA/k8s-device-plugin/internal/info.version=v{versions().device_plugin}"
+_NFD: Final = f"-X sigs.k8s.io/node-feature-discovery/pkg/version.version=v{versions().nfd}"
+#: NVML's own header, from the module through which the device plugin calls it.
+NVML_HEADER: Final = "github.com/NVIDIA/go-nvml//gen/nvml/nvml.h"
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,10 @@ class Program:
         module: Folder below `go/` that pins it.
         package: The Go package that is its `main`.
         values: More linker flags, such as version numbers.
-        extracts: Files of its module that the program needs at run time: paths below the module's root.
+        extracts: Files of its module that are needed besides: paths below the module's root, or "module//path" where it
+            is one that it depends on.
+        cgo: Whether it calls C, and so needs the C library at run time.
+        tags: Build tags, which leave parts of it out.
     """
 
     name: str
@@ -51,6 +58,8 @@ class Program:
     package: str
     values: str = ""
     extracts: tuple[str, ...] = ()
+    cgo: bool = False
+    tags: str = ""
 
 
 #: Everything that can be built, in the order in which a first `up` needs it.
@@ -77,6 +86,36 @@ PROGRAMS: Final = {
             ),
         ),
         Program("kubectl", "kubernetes", "k8s.io/kubernetes/cmd/kubectl", _KUBERNETES),
+        Program(
+            "nvidia-device-plugin",
+            "device_plugin",
+            "github.com/NVIDIA/k8s-device-plugin/cmd/nvidia-device-plugin",
+            _NVIDIA,
+            extracts=(NVML_HEADER,),
+            cgo=True,
+        ),
+        Program(
+            "gpu-feature-discovery",
+            "device_plugin",
+            "github.com/NVIDIA/k8s-device-plugin/cmd/gpu-feature-discovery",
+            _NVIDIA,
+            cgo=True,
+        ),
+        Program(
+            "nfd-master",
+            "nfd",
+            "sigs.k8s.io/node-feature-discovery/cmd/nfd-master",
+            _NFD,
+            extracts=("deployment/base/nfd-crds/nfd-api-crds.yaml",),
+        ),
+        Program(
+            "prometheus",
+            "prometheus",
+            "github.com/prometheus/prometheus/cmd/prometheus",
+            f"-X github.com/prometheus/common/version.Version={versions().prometheus}",
+            # not all that it can discover targets by is served by the module proxy
+            tags="remove_all_sd,enable_kubernetes_sd,enable_dns_sd,netgo",
+        ),
         Program(
             "keda",
             "keda",
@@ -150,18 +189,23 @@ def _build(go: Path, program: Program) -> None:
     binary, stamp = path(program.name), _stamp(program)
     fresh = binary.with_name(f".{program.name}.new")
     stamp.unlink(missing_ok=True)
-    environment = os.environ | {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -buildvcs=false", "GOTOOLCHAIN": "local"}
+    environment = os.environ | {
+        "CGO_ENABLED": str(int(program.cgo)),
+        "GOFLAGS": "-mod=readonly -buildvcs=false",
+        "GOTOOLCHAIN": "local",
+    }
     # nice: a build of minutes must not make the machine unusable, nor starve a lab that runs meanwhile
     linker = f"-ldflags=-s -w {program.values}".rstrip()
-    command = ("nice", go, "build", *_FLAGS, linker, "-o", fresh, program.package)
+    command = ("nice", go, "build", *_FLAGS, f"-tags={program.tags}", linker, "-o", fresh, program.package)
     run(command, directory=source, environment=environment, detached=True)
     for file in program.extracts:
-        module = program.package.partition("/cmd/")[0]
+        other, _, name = file.rpartition("//")
+        module = other or program.package.partition("/cmd/")[0]
         root = run([go, "list", "-m", "-f", "{{.Dir}}", module], directory=source, environment=environment).strip()
         copy = extract(program.name, file)
         copy.parent.mkdir(parents=True, exist_ok=True)
         # not copy2: files in the module cache are read-only
-        shutil.copyfile(Path(root) / file, copy)
+        shutil.copyfile(Path(root) / name, copy)
     # replaced in one step: a lab that runs keeps the old file, and nobody ever sees half of the new one
     fresh.replace(binary)
     stamp.write_text(inputs(program.name), encoding="ascii")

@@ -14,13 +14,14 @@ import re
 import sys
 import zipfile
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from tests.lab import programs
 from tests.lab.oci import Config, Layer
 from tests.lab.settings import SOURCE, home, versions
-from tests.lab.shell import run
+from tests.lab.shell import run, succeeds
 
 #: Fills a folder with layers and returns them, lowest first, with how containers start.
 Recipe = Callable[[Path], tuple[list[Path], Config]]
@@ -45,17 +46,32 @@ def _pause(work: Path) -> tuple[list[Path], Config]:
     return [layer.file], Config(entrypoint=["/pause"], user="65535:65535")
 
 
-def _program(name: str, user: str = "65532:65532") -> Recipe:
-    """One static binary of ours, as CoreDNS and KEDA publish theirs."""
+@dataclass(frozen=True)
+class ProgramImage:
+    """An image that is made of programs of ours, as their projects publish theirs.
 
-    def make(work: Path) -> tuple[list[Path], Config]:
-        with Layer(work / "program.tar") as layer:
+    Attributes:
+        programs: The programs, the one that containers start first.
+        folder: Where they lie.
+        user: Who they run as.
+    """
+
+    programs: tuple[str, ...]
+    folder: str = "/"
+    user: str = "65532:65532"
+
+    def __call__(self, work: Path) -> tuple[list[Path], Config]:
+        """Make the image, with the libraries that the programs need."""
+        binaries = {f"{self.folder}{name}": programs.path(name) for name in self.programs}
+        libraries = {library for binary in binaries.values() for library in _libraries(binary)}
+        with Layer(work / "programs.tar") as layer:
             _add_base(layer)
             layer.copy(str(_CERTIFICATES), _CERTIFICATES)
-            layer.copy(f"/{name}", programs.path(name), 0o755)
-        return [layer.file], Config(entrypoint=[f"/{name}"], user=user)
-
-    return make
+            for library in sorted(libraries):
+                layer.copy(str(library), library, 0o755)
+            for path, binary in binaries.items():
+                layer.copy(path, binary, 0o755)
+        return [layer.file], Config(entrypoint=[next(iter(binaries))], user=self.user)
 
 
 def _envoy(work: Path) -> tuple[list[Path], Config]:
@@ -116,12 +132,15 @@ def _triton(work: Path) -> tuple[list[Path], Config]:
     return [root, layer.file], config
 
 
-#: Images that are made of a program of ours, with its name.
-PROGRAM_IMAGES: Final[Mapping[str, str]] = {
-    "coredns": "coredns",
-    "keda": "keda",
-    "keda-metrics-apiserver": "keda-adapter",
-    "keda-admission-webhooks": "keda-admission-webhooks",
+#: Images that are made of programs of ours.
+PROGRAM_IMAGES: Final[Mapping[str, ProgramImage]] = {
+    "coredns": ProgramImage(("coredns",)),
+    "k8s-device-plugin": ProgramImage(("nvidia-device-plugin", "gpu-feature-discovery"), "/usr/bin/", "0:0"),
+    "node-feature-discovery": ProgramImage(("nfd-master",), "/usr/bin/"),
+    "prometheus": ProgramImage(("prometheus",), "/bin/"),
+    "keda": ProgramImage(("keda",)),
+    "keda-metrics-apiserver": ProgramImage(("keda-adapter",)),
+    "keda-admission-webhooks": ProgramImage(("keda-admission-webhooks",)),
 }
 #: All images, in the order in which a first `up` can make them.
 RECIPES: Final[Mapping[str, Recipe]] = {
@@ -129,7 +148,7 @@ RECIPES: Final[Mapping[str, Recipe]] = {
     "envoy": _envoy,
     "triton": _triton,
     "python": _python,
-    **{image: _program(name) for image, name in PROGRAM_IMAGES.items()},
+    **PROGRAM_IMAGES,
 }
 
 
@@ -170,8 +189,9 @@ def _debian(work: Path, packages: list[str], *hooks: str) -> Path:
 
 
 def _libraries(binary: Path) -> list[Path]:
-    """Return the shared libraries that a program needs, its loader among them."""
-    return sorted(Path(match) for match in re.findall(r"(/\S+\.so\S*) \(0x", run(["ldd", binary])))
+    """Return the shared libraries that a program needs, its loader among them; none if it is static."""
+    text = run(["ldd", binary]) if succeeds(["ldd", binary]) else ""
+    return sorted(Path(match) for match in re.findall(r"(/\S+\.so\S*) \(0x", text))
 
 
 def _wheel(name: str) -> Path:

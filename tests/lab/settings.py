@@ -44,6 +44,9 @@ class Versions:
     coredns: str
     kwok: str
     keda: str
+    device_plugin: str
+    prometheus: str
+    nfd: str
     debian: str
     python: str
     wheels: Mapping[str, str]

@@ -47,11 +47,19 @@ from tests.tools.common import ROOT
         ("coredns", "github.com/coredns/coredns"),
         ("kwok", "sigs.k8s.io/kwok"),
         ("keda", "github.com/kedacore/keda/v2"),
+        ("device_plugin", "github.com/NVIDIA/k8s-device-plugin"),
+        ("nfd", "sigs.k8s.io/node-feature-discovery"),
     ],
 )
 def test_what_is_built_is_what_the_versions_say(program: str, module: str) -> None:
     pinned = (SOURCE / "go" / program / "go.mod").read_text(encoding="utf-8")
     assert re.search(rf"{re.escape(module)} v{re.escape(getattr(versions(), program))}\b", pinned)
+
+
+def test_prometheus_is_the_one_that_the_versions_say() -> None:
+    pinned = (SOURCE / "go" / "prometheus" / "go.mod").read_text(encoding="utf-8")
+    major, minor, patch = versions().prometheus.split(".")
+    assert f"github.com/prometheus/prometheus v0.{major}{minor:>02}.{patch}\n" in pinned
 
 
 def test_every_wheel_has_a_checksum() -> None:
