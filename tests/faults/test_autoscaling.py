@@ -148,8 +148,9 @@ def test_servers_follow_a_step_of_the_load(site: Site, tmp_path: Path) -> None:
 
 @pytest.mark.timeout(400)
 def test_whoever_scales_leaves_the_farm_as_it_is(site: Site, tmp_path: Path) -> None:
-    # more than all servers are wanted for, so that no chance takes one away
-    load = Stream("ten in flight", "paced", rate=20, service_seconds=SERVICE_SECONDS)
+    # more than all servers are wanted for, so that no chance takes one away;
+    # and until the servers are there, requests queue up
+    load = Stream("ten in flight", "paced", rate=20, deadline=60, service_seconds=SERVICE_SECONDS)
     pool = {name: value for name, value in POOL.items() if name != "replicas"}
     site.deploy(scaled(1))
     with client(site.target, [load], tmp_path) as finish:

@@ -57,7 +57,7 @@ def run_playbook(
     inventory: str = LAB_INVENTORY,
     variables: Mapping[str, Any] | None = None,
     programs: Path = PROGRAMS,
-    timeout: float = 300,
+    timeout: float = 500,
 ) -> Run:
     """Run a playbook to its end, whatever that is.
 

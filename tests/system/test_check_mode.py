@@ -13,6 +13,7 @@ import pytest
 
 from tests.system.instance import QUICK, Instance
 from tests.system.playbook import Run
+from tests.tools.suites import PROGRAMS
 from tests.tools.venv import cores
 
 pytestmark = pytest.mark.timeout(600)
@@ -62,6 +63,8 @@ def test_check_mode_tells_what_then_happens(instance: Instance) -> None:
     assert differences(announced) == differences(done)
     assert changes(done) == {"created"}
     assert changes(instance.must("hep.sonic.site", "--check", **QUICK)) == set()
+    if instance.programs.resolve() != PROGRAMS.resolve():
+        return  # what follows differs no more between two series than what went before
 
     announced = instance.must("hep.sonic.service", "--check", "--diff", **QUICK, **CHANGED)
     done = instance.must("hep.sonic.service", "--diff", **QUICK, **CHANGED)

@@ -165,9 +165,9 @@ SUITES: Final[Mapping[str, Suite]] = {
             "unit", "the parts, the engine against a control plane of its own", unit_checks, workers=3, form="control"
         ),
         Suite("lab", "the embedded Kubernetes itself", lab_checks, workers=3, form="node", needs_machine=True),
-        Suite("molecule", "each role alone, then the site", molecule_checks, workers=4, form="node", needs_lab=True),
+        Suite("molecule", "each role alone, then the site", molecule_checks, workers=3, form="node", needs_lab=True),
         Suite(
-            "system", "whole commands, as an operator types them", system_checks, workers=4, form="node", needs_lab=True
+            "system", "whole commands, as an operator types them", system_checks, workers=3, form="node", needs_lab=True
         ),
         Suite("faults", "a stream of requests while things break", faults_checks, form="node", needs_lab=True),
         Suite("soak", "the same for longer, and harder", soak_checks, form="node", needs_lab=True),
