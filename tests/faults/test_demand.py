@@ -1,0 +1,215 @@
+# Copyright (c) 2026 hep.sonic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Servers that follow the demand, for longer and while other things break: the soak's part."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import grpc
+import pytest
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+
+from tests.faults.faults import VICTIM, new_limit
+from tests.faults.processes import pids
+from tests.faults.results import record
+from tests.faults.site import Site
+from tests.faults.staircase import Staircase
+from tests.faults.stream import OK, Stream, Summary
+from tests.faults.test_autoscaling import (
+    DEPLOYMENT,
+    LARGEST,
+    SERVICE_SECONDS,
+    TARGET,
+    scaled,
+    servers,
+    wait_for_nobody,
+    watch,
+)
+from tests.faults.test_faults import client
+
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(900)]
+
+#: Clients of the staircase at its top, and seconds on each of its steps.
+CLIENTS: Final = 10
+STEP_SECONDS: Final = 15.0
+#: Requests a second of one client, so that one is in flight.
+ONE_IN_FLIGHT: Final = 1 / SERVICE_SECONDS
+KEDA: Final = "keda"
+#: Seconds for which something is away.
+AWAY_SECONDS: Final = 60.0
+ROUNDS: Final = 20
+
+
+def steady(clients: int, **options: bool) -> Stream:
+    """Return the requests of so many clients, each with one in flight."""
+    rate = clients * ONE_IN_FLIGHT
+    return Stream(f"{clients} in flight", "paced", rate=rate, service_seconds=SERVICE_SECONDS, **options)
+
+
+def test_servers_follow_a_staircase(site: Site, tmp_path: Path) -> None:
+    steps = 2 * CLIENTS - 1
+    streams = [
+        Stream(
+            f"client {number + 1}",
+            "paced",
+            rate=ONE_IN_FLIGHT,
+            start=number * STEP_SECONDS,
+            count=round((steps - 2 * number) * STEP_SECONDS * ONE_IN_FLIGHT),
+            service_seconds=SERVICE_SECONDS,
+            connections=1,
+        )
+        for number in range(CLIENTS)
+    ]
+    site.deploy(scaled(1))
+    site.wait(lambda: len(site.serving("triton")) == 1 == servers(site)["spec"]["replicas"], 120)
+    with client(site.target, streams, tmp_path) as finish, watch(site) as watched:
+        time.sleep(steps * STEP_SECONDS + 20)
+        seen = finish()
+    requests = [request for stream in seen.values() for request in stream]
+    summary = Summary.of(requests)
+    staircase = Staircase(requests, watched.seen, SERVICE_SECONDS, TARGET, LARGEST)
+    print(f"1 to {CLIENTS} to 1 clients: {summary}; written to {staircase.write()}")
+    record("stairs", f"1 to {CLIENTS} to 1 clients", "KEDA", "all clients", summary)
+    assert summary.failed == 0
+    # Little's law: ten clients of half a second each keep five servers of two requests busy, of which there are four
+    top = (CLIENTS - 1) * STEP_SECONDS
+    assert max(wanted for moment, wanted, _ready in watched.seen if moment > top) == LARGEST
+    assert watched.last[0] == 1
+
+
+def test_requests_that_trickle_in_meet_servers_that_leave(site: Site, tmp_path: Path) -> None:
+    site.deploy(scaled(0))
+    wait_for_nobody(site)
+    # the last server goes 5 s after the last request: each of these comes at another moment of that
+    streams = [
+        Stream(f"round {number}", "identity", rate=1, start=number * 25 + 0.25 * number, count=1, deadline=60)
+        for number in range(ROUNDS)
+    ]
+    with client(site.target, streams, tmp_path) as finish, watch(site) as watched:
+        time.sleep(ROUNDS * 25.25 + 10)
+        seen = finish()
+    requests = [request for stream in seen.values() for request in stream]
+    summary = Summary.of(requests)
+    sizes = [wanted for _moment, wanted, _ready in watched.seen]
+    falls = sum(before > after == 0 for before, after in itertools.pairwise(sizes))
+    print(f"{ROUNDS} requests while servers leave, {falls} times to zero: {summary}")
+    record("race", "requests while the last server leaves", "KEDA", "one at a time", summary)
+    assert (summary.sent, summary.failed) == (ROUNDS, 0)
+    assert falls >= ROUNDS // 2
+
+
+@contextmanager
+def without_keda(site: Site, deployment: str) -> Iterator[None]:
+    """Have no Pod of a part of KEDA for a while."""
+    path = DEPLOYMENT.path(KEDA, deployment)
+
+    def scale(replicas: int) -> None:
+        body = {"spec": {"replicas": replicas}}
+        site.cluster.request("PATCH", f"{path}/scale", body=body, content_type="application/merge-patch+json")
+
+    def is_there() -> bool:
+        return bool(site.cluster.request("GET", path).body["status"].get("readyReplicas"))
+
+    before = site.cluster.request("GET", path).body["spec"]["replicas"]
+    scale(0)
+    try:
+        yield
+    finally:
+        scale(before)
+        site.wait(is_there, 120)
+
+
+@pytest.mark.parametrize("part", ["keda-operator", "keda-metrics-apiserver"])
+def test_servers_stay_while_keda_is_away(site: Site, tmp_path: Path, part: str) -> None:
+    load = steady(LARGEST * TARGET + 2)
+    site.deploy(scaled(1))
+    with client(site.target, [load], tmp_path) as finish:
+        site.wait(lambda: len(site.serving("triton")) == LARGEST, 120)
+        with watch(site) as watched, without_keda(site, part):
+            time.sleep(AWAY_SECONDS)
+        (requests,) = finish().values()
+    summary = Summary.of(requests)
+    print(f"{part} away for {AWAY_SECONDS:g} s: {summary}")
+    record("keda", f"{part} is away for a minute", "KEDA", load.name, summary)
+    assert {wanted for _moment, wanted, _ready in watched.seen} == {LARGEST}
+    assert summary.failed == 0
+
+
+def test_one_of_two_envoys_stops_for_a_minute(site: Site, tmp_path: Path) -> None:
+    streams = [
+        Stream("a client as it is", "paced", rate=8, service_seconds=SERVICE_SECONDS),
+        Stream("keepalive 1 s + 1 s", "paced", rate=8, service_seconds=SERVICE_SECONDS, keepalive=True),
+    ]
+    site.deploy(scaled(1))
+    with client(site.target, streams, tmp_path) as finish:
+        site.wait(lambda: len(site.serving("triton")) == LARGEST, 120)
+        (pid,) = pids(site.serving("envoy", VICTIM)[0].uid, "envoy")
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            with watch(site) as watched:
+                time.sleep(AWAY_SECONDS)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        time.sleep(5)
+        seen = finish()
+    for name, requests in seen.items():
+        summary = Summary.of(requests)
+        print(f"one of two Envoys stopped for {AWAY_SECONDS:g} s, {name}: {summary}")
+        record("envoy", "one of two Envoys is stopped for a minute", "KEDA", name, summary)
+    # what the stopped one would tell is missing: there may be fewer servers, and never none
+    assert min(wanted for _moment, wanted, _ready in watched.seen) >= 1
+    site.settle({"triton": len(site.pods("triton")), "envoy": 2}, spread=False)
+
+
+def test_envoys_roll_while_requests_are_held(site: Site, tmp_path: Path) -> None:
+    held = Stream("held at the Envoys that go", "identity", rate=100, count=20, deadline=120)
+    later = Stream("sent later", "identity", rate=2, start=20, count=40, deadline=120)
+    site.deploy(scaled(0) | {"autoscaler_paused": True})
+    wait_for_nobody(site)
+    with client(site.target, [held, later], tmp_path) as finish:
+        time.sleep(2)
+        site.change(new_limit())
+        time.sleep(20)
+        site.deploy(scaled(0))
+        site.wait(lambda: bool(site.serving("triton")), 120)
+        time.sleep(10)
+        seen = finish()
+    for name, requests in seen.items():
+        summary = Summary.of(requests)
+        print(f"Envoys roll while requests are held, {name}: {summary}")
+        record("roll", "Envoys roll while requests are held", "KEDA", name, summary)
+    # what an Envoy that ends could not answer is told why, so that a client can repeat it
+    assert all(request.outcome == OK or request.outcome.startswith("UNAVAILABLE") for request in seen[held.name])
+    assert all(request.outcome == OK for request in seen[later.name])
+
+
+def test_a_job_of_cmssw_starts_from_zero(site: Site) -> None:
+    site.deploy(scaled(0))
+    wait_for_nobody(site)
+    model, start = "particlenet_AK4_PT", time.monotonic()
+    with grpc.insecure_channel(site.target) as channel:
+        triton = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        server = triton.ServerMetadata(service_pb2.ServerMetadataRequest(), timeout=120)
+        first = time.monotonic() - start
+        index = triton.RepositoryIndex(service_pb2.RepositoryIndexRequest(), timeout=120)
+        config = triton.ModelConfig(service_pb2.ModelConfigRequest(name=model), timeout=120)
+        metadata = triton.ModelMetadata(service_pb2.ModelMetadataRequest(name=model), timeout=120)
+        request = service_pb2.ModelInferRequest(model_name="identity")
+        request.inputs.add(name="INPUT0", datatype="FP32", shape=[1])
+        request.raw_input_contents.append(bytes(4))
+        answer = triton.ModelInfer(request, timeout=120)
+    print(f"the first call answered after {first:.1f} s, all five after {time.monotonic() - start:.1f} s")
+    assert server.name == "triton"
+    assert model in {entry.name for entry in index.models}
+    assert config.config.name == metadata.name == model
+    assert list(answer.raw_output_contents) == [bytes(4)]
