@@ -79,6 +79,22 @@ def test_missing_rights_are_named(instance: Instance, kubeconfig: Path, tmp_path
     assert "cannot" in shown
 
 
+def test_two_who_set_the_number_of_servers_are_refused(instance: Instance, kubeconfig: Path) -> None:
+    instance.must("hep.sonic.cluster", **QUICK)
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": f"{instance.name}-triton-gpu"}
+    body = {"metadata": {"name": "somebody"}, "spec": {"scaleTargetRef": target, "maxReplicas": 3}}
+    with Cluster(Access(kubeconfig=str(kubeconfig))) as cluster:
+        scalers = cluster.resource("autoscaling/v2", "HorizontalPodAutoscaler")
+        assert scalers is not None
+        cluster.request("POST", scalers.path(instance.name), body=body)
+        try:
+            run = instance.run("hep.sonic.service", **QUICK)
+        finally:
+            cluster.request("DELETE", scalers.path(instance.name, "somebody"))
+    assert "somebody in the namespace failures" in reason(run)
+    assert {task.result["summary"] for task in run.applied()} <= {"nothing to do"}  # but for what is removed
+
+
 def test_an_api_server_that_is_not_there_is_named(instance: Instance, kubeconfig: Path, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"https://127.0.0.1:{server.getsockname()[1]}"
