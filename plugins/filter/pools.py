@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.hep.sonic.plugins.plugin_utils.pools import fill_pools, share_demand
+from ansible_collections.hep.sonic.plugins.plugin_utils.pools import fill_pools, gpu_products, share_demand
 
 
 class FilterModule:
@@ -18,6 +18,7 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return each filter's function."""
         return {
+            "gpu_products": gpu_products,
             "pools": fill_pools,
             "share_demand": share_demand,
         }

@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from ansible_collections.hep.sonic.plugins.plugin_utils.errors import SonicError
+from ansible_collections.hep.sonic.plugins.plugin_utils.gpus import PRODUCT, SHARING
+from ansible_collections.hep.sonic.plugins.plugin_utils.objects import Manifest
 from ansible_collections.hep.sonic.plugins.plugin_utils.options import Spec, fill
 from ansible_collections.hep.sonic.plugins.plugin_utils.quantity import with_limits
 
 Pool = dict[str, Any]
+
+#: What GPU Feature Discovery appends to the product of GPUs that are shared.
+SHARED: Final = "-SHARED"
 
 #: What a Deployment, its Service and a DNS name accept.
 NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
@@ -33,6 +38,8 @@ POOL_SPEC: Final[Spec] = {
         "options": {
             "resource": {"type": "str", "default": "nvidia.com/gpu"},
             "count": {"type": "int", "default": 1},
+            "product": {"type": "str", "default": ""},
+            "sharing": {"type": "str", "choices": ["allow", "only", "never"], "default": "allow"},
         },
     },
     "resources": {
@@ -113,4 +120,42 @@ def _fill_pool(pool: Any, where: str, resource_ratio: float) -> Pool:
         resources = with_limits(filled["resources"] | {"requests": requests}, resource_ratio)
     except SonicError as error:
         raise SonicError(f"{where}.resources: {error.message}", error.remedy) from error
-    return filled | {"resources": resources}
+    return filled | {"resources": resources, "affinity": place(gpu, filled["affinity"])}
+
+
+def place(gpu: Mapping[str, Any], affinity: Mapping[str, Any]) -> Manifest:
+    """Return `affinity` with what a pool's GPUs ask of nodes besides.
+
+    GPU Feature Discovery appends ``-SHARED`` to the product of GPUs that Pods share.
+
+    Args:
+        gpu: The pool's ``gpu``.
+        affinity: The pool's own.
+    """
+    product, sharing = gpu["product"], gpu["sharing"]
+    names = {"never": [product], "only": [f"{product}{SHARED}"], "allow": [product, f"{product}{SHARED}"]}[sharing]
+    if not gpu["count"] or (not product and sharing == "allow"):
+        return dict(affinity)
+    if product:
+        wanted = {"key": PRODUCT, "operator": "In", "values": names}
+    else:
+        operator = "In" if sharing == "only" else "NotIn"
+        wanted = {"key": SHARING, "operator": operator, "values": ["time-slicing", "mps"]}
+    nodes = dict(affinity.get("nodeAffinity") or {})
+    required = nodes.get("requiredDuringSchedulingIgnoredDuringExecution") or {}
+    terms = [  # any of which may hold
+        {**term, "matchExpressions": [*(term.get("matchExpressions") or ()), wanted]}
+        for term in required.get("nodeSelectorTerms") or [{}]
+    ]
+    nodes["requiredDuringSchedulingIgnoredDuringExecution"] = {"nodeSelectorTerms": terms}
+    return {**affinity, "nodeAffinity": nodes}
+
+
+def gpu_products(pools: Sequence[Pool]) -> list[str]:
+    """Return the GPU products that pools ask for: some node must have each.
+
+    Args:
+        pools: What `fill_pools` returns.
+    """
+    wanted = [pool["gpu"] for pool in pools if pool["gpu"]["product"] and pool["gpu"]["count"]]
+    return [f"{gpu['product']}{SHARED if gpu['sharing'] == 'only' else ''}" for gpu in wanted]

@@ -28,7 +28,7 @@ INSTANCE: Final = Instance("interrupted", 30806)
 #: Where a run is killed: when it shows this.
 MOMENTS: Final = (
     "TASK [hep.sonic.triton : Apply the Triton servers]",  # its requests are under way
-    "interrupted-triton-cpu 0/2 ready",  # it waits for what it has written
+    "interrupted-triton-gpu 0/2 ready",  # it waits for what it has written
     "TASK [hep.sonic.envoy : Apply the Envoys]",
 )
 KINDS: Final = (

@@ -10,6 +10,8 @@ import argparse
 import subprocess
 import sys
 
+from tests.lab.settings import home
+from tests.lab.state import State
 from tests.tools.common import ROOT, fail, step
 from tests.tools.suites import PROGRAMS
 
@@ -20,6 +22,12 @@ def run(what: str, command: list[str]) -> None:
         status = subprocess.run([PROGRAMS / command[0], *command[1:]], cwd=ROOT, check=False).returncode
     if status != 0:
         sys.exit(status)
+
+
+def is_bare() -> bool:
+    """Return whether the lab does without what takes long to build."""
+    state = State.load(home() / "labs" / "lab")
+    return state is not None and state.bare
 
 
 def main() -> None:
@@ -40,6 +48,10 @@ def main() -> None:
     if arguments.kubeconfig:
         command += ["-e", f"sonic_kubeconfig={arguments.kubeconfig}"]
     run("Deploying the service and asking it as its users will", command)
+    if not arguments.inventory and is_bare():
+        complete = ["python", "-m", "tests.lab", "up", "--form", "node"]
+        run("The service answers. Adding GPUs, pretended ones, and KEDA (the first time about 15 min)", complete)
+        run("Deploying on GPUs; the service goes on meanwhile", command)
 
 
 if __name__ == "__main__":

@@ -13,12 +13,18 @@ from typing import Any
 import pytest
 import yaml
 
+from ansible_collections.hep.sonic.plugins.plugin_utils.device_plugin import CONFIG_SPEC, device_plugin_sets
 from ansible_collections.hep.sonic.plugins.plugin_utils.envoy import BALANCING_SPEC
 from ansible_collections.hep.sonic.plugins.plugin_utils.errors import SonicError
 from ansible_collections.hep.sonic.plugins.plugin_utils.exposure import EXPOSURE_SPEC, MODES_OF
 from ansible_collections.hep.sonic.plugins.plugin_utils.models import SOURCE_SPEC
 from ansible_collections.hep.sonic.plugins.plugin_utils.node_rules import RULE_SPEC
-from ansible_collections.hep.sonic.plugins.plugin_utils.pools import POOL_SPEC, fill_pools, share_demand
+from ansible_collections.hep.sonic.plugins.plugin_utils.pools import (
+    POOL_SPEC,
+    fill_pools,
+    gpu_products,
+    share_demand,
+)
 
 ROLES = Path(__file__).parents[3] / "roles"
 #: Of an option, what both the filter and the argument spec say.
@@ -49,6 +55,7 @@ def essence(options: Mapping[str, Any]) -> dict[str, Any]:
         ("envoy", "envoy_balancing", BALANCING_SPEC),
         ("envoy", "envoy_exposure", EXPOSURE_SPEC),
         ("gpu_node_labels", "gpu_node_labels_rules", RULE_SPEC),
+        ("nvidia_device_plugin", "nvidia_device_plugin_configs", CONFIG_SPEC),
     ],
 )
 def test_what_is_filled_is_what_is_documented(role: str, variable: str, spec: Mapping[str, Any]) -> None:
@@ -89,7 +96,8 @@ def test_values_have_their_types() -> None:
         ([{"name": "a", "replicas": -1}], "replicas is -1: it must be at least 0"),
         ([{"name": "a", "target_in_flight": 0}], "target_in_flight is 0: it must be at least 1"),
         ([{"name": "a", "gpu": {"count": -1}}], r"gpu\.count is -1"),
-        ([{"name": "a", "gpu": {"product": "T4"}}], "product"),
+        ([{"name": "a", "gpu": {"model": "T4"}}], "model"),
+        ([{"name": "a", "gpu": {"sharing": "sometimes"}}], "sharing must be one of"),
         ([{"name": "a", "resources": {"requests": {"cpu": "many"}}}], r"sonic_pools\[0\]\.resources: 'many' is not"),
     ],
 )
@@ -116,3 +124,60 @@ def test_pools_are_filled_alike(demand: int) -> None:
 def test_demand_cannot_be_shared_without_bounds() -> None:
     with pytest.raises(SonicError, match="The pool t4 has no max"):
         share_demand(fill_pools([{"name": "t4"}], 2))
+
+
+def required(pool: Mapping[str, Any]) -> Any:
+    """Return the terms that the nodes of a pool's servers must meet, of which any is enough."""
+    return pool["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
+
+
+@pytest.mark.parametrize(
+    ("gpu", "expression"),
+    [
+        ({"product": "Tesla-T4"}, ("nvidia.com/gpu.product", "In", ["Tesla-T4", "Tesla-T4-SHARED"])),
+        ({"product": "Tesla-T4", "sharing": "never"}, ("nvidia.com/gpu.product", "In", ["Tesla-T4"])),
+        ({"product": "Tesla-T4", "sharing": "only"}, ("nvidia.com/gpu.product", "In", ["Tesla-T4-SHARED"])),
+        ({"sharing": "only"}, ("nvidia.com/gpu.sharing-strategy", "In", ["time-slicing", "mps"])),
+        ({"sharing": "never"}, ("nvidia.com/gpu.sharing-strategy", "NotIn", ["time-slicing", "mps"])),
+    ],
+)
+def test_a_pool_goes_where_its_gpus_are(gpu: dict[str, Any], expression: tuple[str, str, list[str]]) -> None:
+    (pool,) = fill_pools([{"name": "a", "gpu": gpu}], 2)
+    key, operator, values = expression
+    assert required(pool) == [{"matchExpressions": [{"key": key, "operator": operator, "values": values}]}]
+
+
+def test_what_a_pool_asks_of_nodes_besides_holds_too() -> None:
+    zones = [{"matchExpressions": [{"key": "zone", "operator": "In", "values": [zone]}]} for zone in ("a", "b")]
+    affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": zones}}}
+    (pool,) = fill_pools([{"name": "a", "gpu": {"product": "Tesla-T4"}, "affinity": affinity}], 2)
+    assert [[one["key"] for one in term["matchExpressions"]] for term in required(pool)] == [
+        ["zone", "nvidia.com/gpu.product"],
+        ["zone", "nvidia.com/gpu.product"],
+    ]
+
+
+def test_the_products_that_pools_ask_for() -> None:
+    pools = [
+        {"name": "a", "gpu": {"product": "Tesla-T4"}},
+        {"name": "b", "gpu": {"product": "NVIDIA-A10", "sharing": "only"}},
+        {"name": "c"},
+        {"name": "d", "gpu": {"product": "NVIDIA-H100", "count": 0}},
+    ]
+    assert gpu_products(fill_pools(pools, 2)) == ["Tesla-T4", "NVIDIA-A10-SHARED"]
+
+
+@pytest.mark.parametrize(
+    ("configs", "message"),
+    [
+        ([{"name": "a"}, {"name": "a"}], "several configurations named a"),
+        ([{"name": "A"}], "no Kubernetes object can be called"),
+        ([{"name": "a", "time_slicing": {"replicas": 1}}], "it must be at least 2"),
+        ([{"name": "a", "mps": {"replicas": 2}, "mig_strategy": "mixed"}], "mps with mig_strategy mixed"),
+        ([{"name": "a", "time_slicing": {"replicas": 2}, "mps": {"replicas": 2}}], "shared in one way"),
+        ([{"name": "b"}], "has no configuration named a: b"),
+    ],
+)
+def test_a_configuration_of_the_device_plugin_that_cannot_be_is_refused(configs: list[Any], message: str) -> None:
+    with pytest.raises(SonicError, match=message):
+        device_plugin_sets(configs, "a", "configs")

@@ -1,0 +1,106 @@
+# Copyright (c) 2026 hep.sonic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This file holds the documentation of an action plugin that runs on the controller: plugins/action/gpu_info.py.
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: gpu_info
+short_description: Tell which GPUs a cluster has
+version_added: 0.1.0
+author: hep.sonic contributors (!UNKNOWN)
+description:
+  - Returns the nodes with GPUs, what they offer, which namespaces use it and what is ill, and shows it as a table.
+  - Needs the right to list nodes, and Pods of all namespaces.
+options:
+  resources:
+    description: The resources that are GPUs, by name or pattern.
+    type: list
+    elements: str
+    default: ["nvidia.com/gpu*", "nvidia.com/mig-*"]
+  label_selector:
+    description: Labels of the nodes that are meant; all nodes by default.
+    type: dict
+    default: {}
+  products:
+    description: Products that somebody is going to ask for. A warning names those that no node has.
+    type: list
+    elements: str
+    default: []
+  wait_timeout:
+    description: Seconds to wait until each of the nodes that is ready offers a GPU. The task fails if some still do not.
+    type: int
+    default: 0
+  table:
+    description: Whether to show the table.
+    type: bool
+    default: true
+extends_documentation_fragment:
+  - hep.sonic.access
+  - hep.sonic.attributes
+attributes:
+  check_mode:
+    description: Changes nothing in either mode.
+    support: full
+  diff_mode:
+    description: Changes nothing.
+    support: none
+"""
+
+EXAMPLES = r"""
+- name: Look at the GPUs
+  hep.sonic.gpu_info:
+  register: gpus
+
+- name: Name the nodes that have an ill one
+  ansible.builtin.debug:
+    msg: "{{ gpus.nodes | selectattr('suspects') | map(attribute='name') | list }}"
+"""
+
+RETURN = r"""
+nodes:
+  description: The nodes that offer a GPU or have a label with a product, by name.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: The node's name.
+      type: str
+    ready:
+      description: Whether it is ready and may get Pods.
+      type: bool
+    product:
+      description: What its labels call the GPUs; empty without such a label.
+      type: str
+    gpus:
+      description: How many there are by its labels; 0 without such a label.
+      type: int
+    memory_mib:
+      description: Memory of each GPU by its labels; 0 without such a label.
+      type: int
+    sharing:
+      description: How Pods share a GPU, as V(none), V(time-slicing) or V(mps).
+      type: str
+    replicas:
+      description: How many Pods share one.
+      type: int
+    resources:
+      description: For each resource, C(capacity), C(allocatable), C(used), C(free) and C(ill).
+      type: dict
+    users:
+      description: How many each namespace has.
+      type: dict
+    suspects:
+      description:
+        - How many GPUs are ill, or may be.
+        - With GPUs shared by time, version 0.19.0 of NVIDIA's device plugin takes only one replica of an ill GPU away and
+          hands the others out.
+      type: int
+products:
+  description: How many nodes have each product.
+  returned: success
+  type: dict
+"""
