@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.bench.apply import measure_apply
+from tests.bench.nodes import measure_nodes
+from tests.bench.pools import measure_pools
 from tests.bench.report import DOCUMENT, render
 from tests.bench.service import measure_proxy, measure_site, measure_start
 from tests.tools.common import step
@@ -23,8 +25,10 @@ from tests.tools.common import step
 RESULTS: Final = Path(__file__).with_name("results.json")
 MEASUREMENTS: Final[Mapping[str, tuple[str, Callable[[], Any]]]] = {
     "apply": ("hep.sonic.apply beside kubernetes.core.k8s (about 3 minutes)", measure_apply),
+    "nodes": ("A thousand pretended nodes, and 500 servers on them (about 4 minutes)", measure_nodes),
     "start": ("From an empty machine to a verified inference, warm (half a minute)", measure_start),
     "site": ("The playbook site on what is there already (half a minute)", measure_site),
+    "pools": ("Two pools of different speed (about 3 minutes)", measure_pools),
     "proxy": ("Envoy in front of Triton (half a minute)", measure_proxy),
 }
 

@@ -17,6 +17,13 @@ Results = Mapping[str, Mapping[str, Any]]
 OURS: Final = "hep.sonic.apply"
 #: What ours is compared with.
 YARDSTICK: Final = "kubernetes.core.k8s, server-side apply"
+#: The rows of the table about a large site.
+LARGE: Final = {
+    "label_new": "the labels, at first",
+    "label_unchanged": "the labels, nothing to be done",
+    "deploy_new": "the servers, at first",
+    "deploy_unchanged": "the servers, nothing to be done",
+}
 
 PAGE: Final = """\
 # Benchmarks
@@ -39,14 +46,33 @@ package `ansible` 12.3.0.
 `{ours}` of 200 unchanged objects, as a share of {yardstick}:
 **{cpu_ratio:.2f} of the CPU, {wall_ratio:.2f} of the wall, {request_ratio:.2f} of the requests**.
 
+## A large site
+
+{nodes} pretended nodes with GPUs on an API server of the lab's form `control`. Labels: one rule of
+`hep.sonic.label_nodes` gives each node two labels, an annotation and a taint. Servers: `hep.sonic.service` with a
+pool of {servers}, until all count as ready. Whole commands, Ansible's own start included; the memory is that of the
+largest process.
+
+| what | wall s | CPU s | peak MiB |
+| --- | --- | --- | --- |
+{large}
+
 ## From nothing to a verified inference
 
-`lab up` with {nodes}, everything built, then `ansible-playbook hep.sonic.site`, which ends with an inference whose
+`lab up` with {machines}, everything built, then `ansible-playbook hep.sonic.site`, which ends with an inference whose
 values are checked: {total:g} s ({up:g} s the lab, {site:g} s the playbook).
 
 ## An unchanged site
 
 `ansible-playbook hep.sonic.site -i inventories/lab` when nothing is to be done, checks included: {unchanged:g} s.
+
+## Two pools of different speed
+
+Two servers that take {pools[factor]:g} times as long beside two quick ones, with `target_in_flight`
+{pools[slow_target]} and {pools[fast_target]}; {pools[rate]} requests a second of {pools[seconds]:g} s on a quick one,
+{pools[duration]} s each way. With `least_request`, the quick pool gets {pools[least_request][fast_share]:.0%} of the
+requests, and the 99th percentile is **{p99_ratio:.2f}** of that with `round_robin`
+({pools[least_request][p99]:.0f} ms, {pools[round_robin][p99]:.0f} ms).
 
 ## Envoy in front of Triton
 
@@ -65,7 +91,9 @@ Envoy's CPU for a request: {envoy_cpu:.2f} ms.
 
 def render(results: Results) -> str:
     """Return the page."""
-    apply, start, site, proxy = (results[name]["figures"] for name in ("apply", "start", "site", "proxy"))
+    apply, nodes, start, site, pools, proxy = (
+        results[name]["figures"] for name in ("apply", "nodes", "start", "site", "pools", "proxy")
+    )
     machine = results["apply"]["machine"]
 
     def share(figure: str) -> float:
@@ -87,17 +115,26 @@ def render(results: Results) -> str:
         cpu_ratio=share("cpu"),
         wall_ratio=share("wall"),
         request_ratio=share("requests"),
-        nodes="one node" if start["nodes"] == 1 else f"{start['nodes']} nodes",
+        nodes=nodes["nodes"],
+        servers=nodes["servers"],
+        large="\n".join(f"| {name} | {_costs(nodes[key])} |" for key, name in LARGE.items()),
+        machines="one node" if start["nodes"] == 1 else f"{start['nodes']} nodes",
         total=start["total"],
         up=start["lab_up"],
         site=start["site"],
         unchanged=site["wall"],
+        pools=pools,
+        p99_ratio=pools["least_request"]["p99"] / pools["round_robin"]["p99"],
         requests=proxy["requests"],
         direct=proxy["direct_ms"],
         envoy=proxy["envoy_ms"],
         added=proxy["added_ms"],
         envoy_cpu=proxy["envoy_cpu_ms"],
     )
+
+
+def _costs(cost: Mapping[str, Any]) -> str:
+    return f"{cost['wall']:.1f} | {cost['cpu']:.1f} | {cost['memory_mib']:.0f}"
 
 
 def _row(row: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from typing import Any
 
@@ -20,6 +21,7 @@ class TritonPythonModel:
         """Read the service time for requests that do not bring their own."""
         parameters = json.loads(args["model_config"])["parameters"]
         self._seconds = float(parameters["service_seconds"]["string_value"])
+        self._factor = float(os.environ.get("PACED_FACTOR", "1"))  # how much slower this server is than others
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Return one response for each request."""
@@ -27,5 +29,5 @@ class TritonPythonModel:
 
     def _serve(self, request: Any) -> Any:
         asked = pb_utils.get_input_tensor_by_name(request, "SERVICE_SECONDS")
-        time.sleep(self._seconds if asked is None else float(asked.as_numpy()[0]))
+        time.sleep(self._factor * (self._seconds if asked is None else float(asked.as_numpy()[0])))
         return pb_utils.Tensor("OUTPUT0", pb_utils.get_input_tensor_by_name(request, "INPUT0").as_numpy())
