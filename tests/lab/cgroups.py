@@ -23,7 +23,7 @@ _ROOT: Final = Path("/sys/fs/cgroup")
 _ROUNDS: Final = 5
 #: How many busy processes of the machine all pods together weigh as much as: where Ansible and tests keep every
 #: processor busy, a server that starts would not get on otherwise.
-_WEIGHT: Final = 4
+_WEIGHT: Final = 2
 #: Where that is written, and what is the weight of one: cgroup v1, v2.
 _WEIGHTS: Final = {"cpu.shares": 1024, "cpu.weight": 100}
 
