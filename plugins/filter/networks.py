@@ -9,7 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.hep.sonic.plugins.plugin_utils.networks import network_peers, network_rules
+from ansible_collections.hep.sonic.plugins.plugin_utils.networks import (
+    network_peers,
+    network_rules,
+    to_api_server,
+    to_dns,
+)
 
 
 class FilterModule:
@@ -17,4 +22,9 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return each filter's function."""
-        return {"network_peers": network_peers, "network_rules": network_rules}
+        return {
+            "network_peers": network_peers,
+            "network_rules": network_rules,
+            "to_api_server": to_api_server,
+            "to_dns": to_dns,
+        }

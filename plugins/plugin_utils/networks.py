@@ -58,6 +58,37 @@ def _peer(peer: Any, where: str) -> Manifest:
     return plain
 
 
+def to_dns(peers: Sequence[Any], name: str) -> Manifest:
+    """Return the egress rule that lets Pods ask the cluster's DNS.
+
+    Policies see the port of the DNS's Pods, not of its Service: 5353 where they may not listen below 1024.
+
+    Args:
+        peers: Where the DNS is, as NetworkPolicyPeers.
+        name: The variable that they come from, for messages.
+
+    Raises:
+        SonicError: As for network_peers().
+    """
+    ports = [{"port": port, "protocol": protocol} for port in (53, 5353) for protocol in ("UDP", "TCP")]
+    return {"to": network_peers(peers, name), "ports": ports}
+
+
+def to_api_server(peers: Sequence[Any], name: str) -> Manifest:
+    """Return the egress rule that lets Pods ask the API server.
+
+    Policies see the port of the API server itself, which is one of these by custom.
+
+    Args:
+        peers: Where it is, as NetworkPolicyPeers; none for everywhere, as it is no Pod in most clusters.
+        name: The variable that they come from, for messages.
+
+    Raises:
+        SonicError: As for network_peers().
+    """
+    return {"to": network_peers(peers, name) or None, "ports": [{"port": 443}, {"port": 6443}]}
+
+
 def network_rules(rules: Sequence[Mapping[str, Any]]) -> list[Manifest]:
     """Return the rules of a NetworkPolicy without those that are for nobody.
 
