@@ -25,3 +25,14 @@ attributes:
     membership:
       - hep.sonic.all
 """
+
+    INFO = r"""
+options: {}
+attributes:
+  check_mode:
+    description: Changes nothing in either mode.
+    support: full
+  diff_mode:
+    description: Changes nothing.
+    support: none
+"""

@@ -40,13 +40,7 @@ options:
 extends_documentation_fragment:
   - hep.sonic.access
   - hep.sonic.attributes
-attributes:
-  check_mode:
-    description: Changes nothing in either mode.
-    support: full
-  diff_mode:
-    description: Changes nothing.
-    support: none
+  - hep.sonic.attributes.info
 """
 
 EXAMPLES = r"""

@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from ansible_collections.hep.sonic.plugins.plugin_utils.errors import SonicError
-from ansible_collections.hep.sonic.plugins.plugin_utils.options import Spec, fill
-from ansible_collections.hep.sonic.plugins.plugin_utils.pools import NAME
+from ansible_collections.hep.sonic.plugins.plugin_utils.options import Spec, check_name, fill
 
 #: The label by which a node chooses its configuration; NVIDIA's own charts read the same.
 LABEL: Final = "nvidia.com/device-plugin.config"
@@ -82,11 +81,7 @@ def device_plugin_sets(configs: Sequence[Any], default: str, name: str) -> list[
 
 def _fill(config: Any, where: str) -> Config:
     filled = fill(config, CONFIG_SPEC, where)
-    if not NAME.fullmatch(filled["name"]):
-        raise SonicError(
-            f"{where}.name is {filled['name']!r}, which no Kubernetes object can be called.",
-            "Use small letters, digits and hyphens.",
-        )
+    check_name(filled["name"], f"{where}.name")
     if filled["time_slicing"] and filled["mps"]:
         raise SonicError(
             f"{where} ({filled['name']}) has time_slicing and mps: a GPU is shared in one way.",

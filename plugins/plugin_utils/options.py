@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
@@ -15,6 +16,9 @@ from ansible_collections.hep.sonic.plugins.plugin_utils.errors import SonicError
 from ansible_collections.hep.sonic.plugins.plugin_utils.render import to_plain
 
 Spec = Mapping[str, Mapping[str, Any]]
+
+#: What a Deployment, its Service and a DNS name accept.
+NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 
 
 def fill(value: Any, spec: Spec, name: str, **constraints: Any) -> dict[str, Any]:
@@ -37,3 +41,19 @@ def fill(value: Any, spec: Spec, name: str, **constraints: Any) -> dict[str, Any
         raise SonicError(f"{name}: {'; '.join(validation.error_messages)}")
     filled: dict[str, Any] = validation.validated_parameters
     return filled
+
+
+def check_name(name: str, where: str) -> None:
+    """Refuse what cannot be part of the names of Kubernetes objects.
+
+    Args:
+        name: A name that an inventory gives.
+        where: What to call it in messages, such as ``sonic_pools[0].name``.
+
+    Raises:
+        SonicError: It cannot.
+    """
+    if not NAME.fullmatch(name):
+        raise SonicError(
+            f"{where} is {name!r}, which no Kubernetes object can be called.", "Use small letters, digits and hyphens."
+        )

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -14,16 +13,13 @@ from typing import Any, Final
 from ansible_collections.hep.sonic.plugins.plugin_utils.errors import SonicError
 from ansible_collections.hep.sonic.plugins.plugin_utils.gpus import PRODUCT, SHARING
 from ansible_collections.hep.sonic.plugins.plugin_utils.objects import Manifest
-from ansible_collections.hep.sonic.plugins.plugin_utils.options import Spec, fill
+from ansible_collections.hep.sonic.plugins.plugin_utils.options import Spec, check_name, fill
 from ansible_collections.hep.sonic.plugins.plugin_utils.quantity import with_limits
 
 Pool = dict[str, Any]
 
 #: What GPU Feature Discovery appends to the product of GPUs that are shared.
 SHARED: Final = "-SHARED"
-
-#: What a Deployment, its Service and a DNS name accept.
-NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 
 #: The options of an element of ``sonic_pools``; the role ``common`` documents them.
 POOL_SPEC: Final[Spec] = {
@@ -103,11 +99,7 @@ def share_demand(pools: Sequence[Pool]) -> list[Pool]:
 
 def _fill_pool(pool: Any, where: str, resource_ratio: float) -> Pool:
     filled = fill(pool, POOL_SPEC, where)
-    if not NAME.fullmatch(filled["name"]):
-        raise SonicError(
-            f"{where}.name is {filled['name']!r}, which no Kubernetes object can be called.",
-            "Use small letters, digits and hyphens.",
-        )
+    check_name(filled["name"], f"{where}.name")
     for option, least in (("replicas", 0), ("min", 0), ("max", 1), ("target_in_flight", 1)):
         if filled[option] is not None and filled[option] < least:
             raise SonicError(f"{where}.{option} is {filled[option]}: it must be at least {least}.")
