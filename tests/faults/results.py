@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import Any, Final
 
-from tests.faults.stream import Summary
+from tests.faults.stream import Request, Summary
 from tests.tools.common import HOME, ROOT
 
 FILE: Final = HOME / "faults" / "results.jsonl"
@@ -58,6 +58,15 @@ def record(fault: str, title: str, variant: str, stream: str, summary: Summary) 
     result = Result(fault, title, variant, stream, summary.to_json(), time.time(), commit)
     with FILE.open("a", encoding="utf-8") as file:
         file.write(json.dumps(asdict(result)) + "\n")
+
+
+def tell(fault: str, title: str, variant: str, seen: Mapping[str, Sequence[Request]]) -> dict[str, Summary]:
+    """Show and keep what became of each stream, and return it."""
+    summaries = {name: Summary.of(requests) for name, requests in seen.items()}
+    for name, summary in summaries.items():
+        print(f"({fault}) {title}, {variant}, {name}: {summary}")
+        record(fault, title, variant, name, summary)
+    return summaries
 
 
 def table(results: Iterable[Result]) -> str:

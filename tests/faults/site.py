@@ -125,6 +125,11 @@ class Site:
             if error.status != 404:
                 raise
 
+    def scale(self, deployment: str, replicas: int) -> None:
+        """Set the number of Pods as an autoscaler does; the Deployment is a path of the API."""
+        body = {"spec": {"replicas": replicas}}
+        self.cluster.request("PATCH", f"{deployment}/scale", body=body, content_type="application/merge-patch+json")
+
     def evict(self, pod: Pod) -> None:
         """Ask to have a Pod moved, again and again until its disruption budget allows it."""
         body = {

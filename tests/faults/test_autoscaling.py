@@ -18,7 +18,7 @@ import pytest
 
 from ansible_collections.hep.sonic.plugins.plugin_utils.client import BUILT_IN
 from ansible_collections.hep.sonic.plugins.plugin_utils.objects import Manifest, field_at
-from tests.faults.results import record
+from tests.faults.results import record, tell
 from tests.faults.site import INSTANCE, NAMESPACE, Site
 from tests.faults.stream import Stream, Summary
 from tests.faults.test_faults import POOL, client
@@ -132,10 +132,7 @@ def test_servers_follow_a_step_of_the_load(site: Site, tmp_path: Path) -> None:
         seen = finish()
     wanted = watched.first(lambda wanted, _ready: wanted > 1, step) - step
     ready = watched.first(lambda _wanted, ready: ready == LARGEST, step) - step
-    for name, requests in seen.items():
-        summary = Summary.of(requests)
-        print(f"{name}: {summary}")
-        record("step", "the load grows eightfold", "KEDA", name, summary)
+    for summary in tell("step", "the load grows eightfold", "KEDA", seen).values():
         assert summary.failed == 0
     print(f"more servers wanted {wanted:.2f} s after the step, all {LARGEST} ready after {ready:.2f} s")
     assert watched.first(lambda wanted, _ready: wanted > 1) >= step  # one was enough before

@@ -21,7 +21,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from tests.faults.faults import VICTIM, new_limit
 from tests.faults.processes import pids
-from tests.faults.results import record
+from tests.faults.results import record, tell
 from tests.faults.site import Site
 from tests.faults.staircase import Staircase
 from tests.faults.stream import OK, Stream, Summary
@@ -113,19 +113,15 @@ def without_keda(site: Site, deployment: str) -> Iterator[None]:
     """Have no Pod of a part of KEDA for a while."""
     path = DEPLOYMENT.path(KEDA, deployment)
 
-    def scale(replicas: int) -> None:
-        body = {"spec": {"replicas": replicas}}
-        site.cluster.request("PATCH", f"{path}/scale", body=body, content_type="application/merge-patch+json")
-
     def is_there() -> bool:
         return bool(site.cluster.request("GET", path).body["status"].get("readyReplicas"))
 
     before = site.cluster.request("GET", path).body["spec"]["replicas"]
-    scale(0)
+    site.scale(path, 0)
     try:
         yield
     finally:
-        scale(before)
+        site.scale(path, before)
         site.wait(is_there, 120)
 
 
@@ -137,12 +133,10 @@ def test_servers_stay_while_keda_is_away(site: Site, tmp_path: Path, part: str) 
         site.wait(lambda: len(site.serving("triton")) == LARGEST, 120)
         with watch(site) as watched, without_keda(site, part):
             time.sleep(AWAY_SECONDS)
-        (requests,) = finish().values()
-    summary = Summary.of(requests)
-    print(f"{part} away for {AWAY_SECONDS:g} s: {summary}")
-    record("keda", f"{part} is away for a minute", "KEDA", load.name, summary)
+        seen = finish()
+    summaries = tell("keda", f"{part} is away for a minute", "KEDA", seen)
     assert {wanted for _moment, wanted, _ready in watched.seen} == {LARGEST}
-    assert summary.failed == 0
+    assert summaries[load.name].failed == 0
 
 
 def test_one_of_two_envoys_stops_for_a_minute(site: Site, tmp_path: Path) -> None:
@@ -162,10 +156,7 @@ def test_one_of_two_envoys_stops_for_a_minute(site: Site, tmp_path: Path) -> Non
             os.kill(pid, signal.SIGCONT)
         time.sleep(5)
         seen = finish()
-    for name, requests in seen.items():
-        summary = Summary.of(requests)
-        print(f"one of two Envoys stopped for {AWAY_SECONDS:g} s, {name}: {summary}")
-        record("envoy", "one of two Envoys is stopped for a minute", "KEDA", name, summary)
+    tell("envoy", "one of two Envoys is stopped for a minute", "KEDA", seen)
     # what the stopped one would tell is missing: there may be fewer servers, and never none
     assert min(wanted for _moment, wanted, _ready in watched.seen) >= 1
     site.settle({"triton": len(site.pods("triton")), "envoy": 2}, spread=False)
@@ -184,10 +175,7 @@ def test_envoys_roll_while_requests_are_held(site: Site, tmp_path: Path) -> None
         site.wait(lambda: bool(site.serving("triton")), 120)
         time.sleep(10)
         seen = finish()
-    for name, requests in seen.items():
-        summary = Summary.of(requests)
-        print(f"Envoys roll while requests are held, {name}: {summary}")
-        record("roll", "Envoys roll while requests are held", "KEDA", name, summary)
+    tell("roll", "Envoys roll while requests are held", "KEDA", seen)
     # what an Envoy that ends could not answer is told why, so that a client can repeat it
     assert all(request.outcome == OK or request.outcome.startswith("UNAVAILABLE") for request in seen[held.name])
     assert all(request.outcome == OK for request in seen[later.name])

@@ -20,7 +20,7 @@ import pytest
 import yaml
 
 from tests.faults.faults import FAULTS, KEPT, VICTIM, Fault, lose_node
-from tests.faults.results import record
+from tests.faults.results import tell
 from tests.faults.site import Site
 from tests.faults.stream import OK, Request, Stream, Summary
 from tests.tools.common import ROOT
@@ -157,11 +157,7 @@ def strike(site: Site, key: str, variant: Variant, folder: Path) -> dict[str, Su
             flowed = time.monotonic() - start
             time.sleep(max(TAIL_SECONDS, variant.least_seconds(fault) - flowed))
             seen = finish()
-    summaries = {name: Summary.of(requests) for name, requests in seen.items()}
-    for name, summary in summaries.items():
-        print(f"({key}) {fault.title}, {variant.name}, {name}: {summary}")
-        record(key, fault.title, variant.name, name, summary)
-    return summaries
+    return tell(key, fault.title, variant.name, seen)
 
 
 def check(key: str, variant: Variant, summaries: Mapping[str, Summary]) -> None:
@@ -218,9 +214,6 @@ def test_a_client_that_notices_leaves_a_lost_envoy(site: Site, tmp_path: Path) -
         with lose_node(site):
             time.sleep(20)
             seen = finish()
-    for name, requests in seen.items():
-        summary = Summary.of(requests)
-        print(f"(g2) {title}, {COMMON.name}, {name}: {summary}")
-        record("g2", title, COMMON.name, name, summary)
+    tell("g2", title, COMMON.name, seen)
     failed = [request.due for request in seen[CLIENTS[-1].name] if request.outcome != OK]
     assert all(lost - 1 < due < lost + FORGOTTEN_SECONDS for due in failed), sorted(failed)

@@ -19,29 +19,23 @@ from tests.faults.stream import Stream, Summary
 from tests.faults.test_faults import POOL, client
 
 BURST: Final = Stream("50 at once", "identity", rate=1000, count=50, deadline=120)
+#: The servers.
+DEPLOYMENT: Final = BUILT_IN["apps", "Deployment"].path(NAMESPACE, f"{INSTANCE.name}-triton-{POOL['name']}")
 #: Seconds after which the last of them is answered, counted from the moment when the server is ready.
 ANSWERED_SECONDS: Final = 1.0
-
-
-def scale(site: Site, servers: int) -> None:
-    """Set the number of servers as an autoscaler does."""
-    path = BUILT_IN["apps", "Deployment"].path(NAMESPACE, f"{INSTANCE.name}-triton-{POOL['name']}")
-    site.cluster.request(
-        "PATCH", f"{path}/scale", body={"spec": {"replicas": servers}}, content_type="application/merge-patch+json"
-    )
 
 
 @pytest.mark.timeout(300)
 def test_the_first_server_answers_what_has_waited(site: Site, tmp_path: Path) -> None:
     pool = {name: value for name, value in POOL.items() if name != "replicas"}
     site.deploy({"sonic_pools": [pool], "verify_wake": False})
-    scale(site, 0)
+    site.scale(DEPLOYMENT, 0)
     site.settle({"triton": 0, "envoy": 2}, spread=False)
     with client(site.target, [BURST], tmp_path) as finish:
         start = time.monotonic()
         time.sleep(3)
         assert not site.pods("triton")
-        scale(site, 1)
+        site.scale(DEPLOYMENT, 1)
         site.wait(lambda: bool(site.serving("triton")), 60)
         ready = time.monotonic() - start
         (requests,) = finish().values()

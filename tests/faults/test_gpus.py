@@ -18,9 +18,8 @@ from ansible_collections.hep.sonic.plugins.plugin_utils.client import Cluster
 from ansible_collections.hep.sonic.plugins.plugin_utils.gpus import GpuNode, describe
 from tests.faults.conftest import LAB
 from tests.faults.faults import FAULTS
-from tests.faults.results import record
+from tests.faults.results import tell
 from tests.faults.site import INSTANCE, NAMESPACE, NODE, POD, Site
-from tests.faults.stream import Summary
 from tests.faults.test_faults import COMMON, client, prepare
 from tests.lab.gpus import COUNT, KINDS, raise_xid
 from tests.system.instance import Instance
@@ -141,10 +140,7 @@ def test_a_gpu_that_fails_is_taken_away_and_no_request_notices(site: Site, tmp_p
             assert look(site.cluster, VICTIM).suspects == 1
         offers(site, VICTIM, product(2), COUNT)
         seen = finish()
-    for name, requests in seen.items():
-        summary = Summary.of(requests)
-        print(f"{name}: {summary}")
-        record("gpu", "a GPU fails and is replaced", COMMON.name, name, summary)
+    for summary in tell("gpu", "a GPU fails and is replaced", COMMON.name, seen).values():
         assert summary.failed == 0
 
 
