@@ -6,11 +6,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from ansible.errors import AnsibleError, AnsibleValueOmittedError
+from ansible.errors import AnsibleError, AnsibleUndefinedVariable, AnsibleValueOmittedError
 
 from ansible_collections.hep.sonic.plugins.plugin_utils.action_base import Params, Result, SonicAction
 from ansible_collections.hep.sonic.plugins.plugin_utils.errors import SonicError
@@ -18,6 +18,7 @@ from ansible_collections.hep.sonic.plugins.plugin_utils.origin import origin_of
 from ansible_collections.hep.sonic.plugins.plugin_utils.schema import (
     SHARED_PREFIX,
     Finding,
+    Refusal,
     Spec,
     check_host,
     options_of,
@@ -43,9 +44,10 @@ class ActionModule(SonicAction):
         defaults: dict[str, Any] = {}
         for role in roles:
             defaults |= self._load(f"roles/{role}/defaults/main.yml", trusted=True) or {}
-        required = self._required(options, defaults)
+        roles_of = self._roles_of_groups()
+        required = {group: self._required(members, options, defaults) for group, members in roles_of.items()}
 
-        findings: dict[str, list[Finding]] = {}
+        findings: dict[str, list[Finding | Refusal]] = {}
         groups = task_vars["groups"]
         for host in sorted({host for group in GROUPS for host in groups.get(group, ())}):
             unreadable: list[Finding] = []
@@ -53,9 +55,13 @@ class ActionModule(SonicAction):
             ours = {name: value for name, value in raw.items() if name.startswith(prefixes)}
             context = {**defaults, **raw, "hostvars": task_vars["hostvars"]}
             variables = dict(self._evaluate(ours, context, unreadable))
-            needed = {name for group in GROUPS if host in groups.get(group, ()) for name in required[group]}
+            its_groups = [group for group in GROUPS if host in groups.get(group, ())]
+            needed = {name for group in its_groups for name in required[group]}
             found = check_host(options, prefixes, sorted(needed - {finding.key for finding in unreadable}), variables)
             findings[host] = [*unreadable, *found]
+            if not findings[host]:  # else one mistake would be told twice
+                its_roles = sorted({role for group in its_groups for role in roles_of[group]})
+                findings[host] += [refusal for role in its_roles for refusal in self._refusals(role, context)]
 
         if problems := report(findings):
             raise SonicError(
@@ -68,16 +74,43 @@ class ActionModule(SonicAction):
         """Return the content of a YAML file of the collection."""
         return self._loader.load_from_file(str(COLLECTION / name), cache="all", trusted_as_template=trusted)
 
-    def _required(self, options: Mapping[str, Spec], defaults: Mapping[str, Any]) -> dict[str, set[str]]:
-        """Return what must be set on the hosts of each group: what the roles that the playbooks run there demand."""
-        site = self._load("playbooks/site.yml")
-        names = [entry["ansible.builtin.import_playbook"].rpartition(".")[2] for entry in site]
+    def _roles_of_groups(self) -> dict[str, set[str]]:
+        """Return which roles the playbooks run on the hosts of each group."""
+        imported = [entry.get("ansible.builtin.import_playbook", "") for entry in self._load("playbooks/site.yml")]
+        names = [name.rpartition(".")[2] for name in imported if name]
         plays = [play for name in names for play in self._load(f"playbooks/{name}.yml")]
+        return roles_by_group(plays, GROUPS)
+
+    @staticmethod
+    def _required(roles: Collection[str], options: Mapping[str, Spec], defaults: Mapping[str, Any]) -> set[str]:
+        """Return what some of the roles demand."""
         demanded = {name for name, spec in options.items() if spec.get("required") and name not in defaults}
-        return {
-            group: {name for name in demanded if name.startswith(tuple(f"{role}_" for role in roles))}
-            for group, roles in roles_by_group(plays, GROUPS).items()
-        }
+        return {name for name in demanded if name.startswith(tuple(f"{role}_" for role in roles))}
+
+    def _refusals(self, role: str, context: Mapping[str, Any]) -> Iterator[Refusal]:
+        """Yield why a role refuses its variables.
+
+        All of the role's own variables are evaluated, because each may have an expression that refuses its input. Those
+        that need what a task finds out, or one pool of several, have no value yet.
+        """
+        files = sorted((COLLECTION / "roles" / role / "vars" / "main").glob("*.yml"))
+        own: dict[str, Any] = {}
+        for file in files:
+            own |= self._load(str(file.relative_to(COLLECTION)), trusted=True)
+        templar = self._templar.copy_with_new_env(available_variables={**context, **own})
+        for name, value in own.items():
+            if name == f"__{role}_checks":
+                continue  # what they say is in the problems
+            try:
+                content = templar.template(value)
+            except AnsibleUndefinedVariable:
+                continue
+            except AnsibleError as error:
+                if reason := _reason(error):
+                    yield Refusal(reason)
+                continue
+            if name == f"__{role}_problems":
+                yield from map(Refusal, content)
 
     def _evaluate(
         self, variables: Mapping[str, Any], context: Mapping[str, Any], unreadable: list[Finding]
@@ -92,3 +125,11 @@ class ActionModule(SonicAction):
             except AnsibleError as error:
                 where = origin_of(name) or origin_of(value)
                 unreadable.append(Finding(name, "an expression without a value", where, str(error)))
+
+
+def _reason(error: BaseException) -> str:
+    """Return what this collection says of a failed expression; nothing if it failed for another reason."""
+    cause: BaseException | None = error
+    while cause and not isinstance(cause, SonicError):
+        cause = cause.__cause__
+    return " ".join(str(cause).splitlines()) if cause else ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: check_inventory
-short_description: Check the variables of all hosts against the roles' argument specs, all at once
+short_description: Check the variables of all hosts as their roles do, all at once
 version_added: 0.1.0
 author: hep.sonic contributors (!UNKNOWN)
 description:
@@ -18,6 +18,8 @@ description:
     required and not set, each with its file, its hosts and the remedy; then fails.
   - A type is never coerced, because a role would use the value as it is. V("3") is no whole number.
   - An expression is evaluated with the defaults of all roles, and what comes out is checked.
+  - Then asks each role of a host whether its variables go together, so that a contradiction in the last role's is found
+    before the first role changes anything.
   - Ansible itself checks a role's variables only when the role starts, coerces them for that check alone, and lets
     unknown names pass.
   - Needs no cluster. One task with C(run_once) in the first play is enough.

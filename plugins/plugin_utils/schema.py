@@ -71,6 +71,21 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class Refusal:
+    """Why a role refuses variables that fit the schema, each alone.
+
+    Args:
+        reason: What does not go together, and what to do about it.
+    """
+
+    reason: str
+
+    def describe(self, hosts: Collection[str]) -> str:
+        """Return it as a sentence for the hosts that share it."""
+        return f"for {', '.join(hosts)}: {self.reason}"
+
+
+@dataclass(frozen=True)
 class Value:
     """A value of the inventory and where it stands; one that carries no origin (true, null) has its holder's."""
 
@@ -141,15 +156,15 @@ def check_host(
             yield Finding(name, "not set", "", f"set it in the inventory. {_meaning(options[name])}")
 
 
-def report(findings: Mapping[str, Iterable[Finding]]) -> list[str]:
+def report(findings: Mapping[str, Iterable[Finding | Refusal]]) -> list[str]:
     """Return one sentence a finding, with all the hosts that share it.
 
     Args:
         findings: The findings by host.
     """
-    hosts: dict[Finding, list[str]] = {}
+    hosts: dict[Finding | Refusal, list[str]] = {}
     for host, found in findings.items():
-        for finding in found:
+        for finding in dict.fromkeys(found):
             hosts.setdefault(finding, []).append(host)
     return [finding.describe(names) for finding, names in hosts.items()]
 

@@ -27,12 +27,17 @@ HOSTS = """
 clusters: {hosts: {geddes: {}}}
 instances: {hosts: {sonic-cms: {}, sonic-atlas: {}}}
 """
+#: What no instance can be without.
+NEEDED = """
+triton_model_sources: [{name: own, type: pvc, claim: models}]
+"""
 
 
-def check(folder: Path, variables: str) -> Run:
+def check(folder: Path, variables: str, clusters: str = "") -> Run:
     (folder / "inventory/group_vars").mkdir(parents=True)
     (folder / "inventory/hosts.yml").write_text(HOSTS)
-    (folder / "inventory/group_vars/instances.yml").write_text(variables)
+    (folder / "inventory/group_vars/instances.yml").write_text(variables + NEEDED)
+    (folder / "inventory/group_vars/clusters.yml").write_text(clusters)
     (folder / "play.yml").write_text(PLAY)
     return run_playbook(str(folder / "play.yml"), inventory=str(folder / "inventory"), programs=PROGRAMS)
 
@@ -61,6 +66,27 @@ sonic_longest_request: "{{ no_such_variable }}"
 def test_an_expression_may_use_the_defaults_of_roles(tmp_path: Path) -> None:
     run = check(tmp_path, 'envoy_largest_request_mib: "{{ envoy_replicas * 8 }}"\n')
     assert run.status == 0, run.output
+
+
+def test_what_contradicts_itself_is_told_before_any_role_starts(tmp_path: Path) -> None:
+    run = check(
+        tmp_path,
+        """
+sonic_pools: [{name: gpu, min: 5, max: 3}]
+envoy_exposure: {mode: nodeport}
+""",
+        clusters="""
+nvidia_device_plugin_mode: install
+nvidia_device_plugin_configs: [{name: default, time_slicing: {replicas: 2}, mps: {replicas: 2}}]
+monitoring_mode: bundled
+monitoring_prometheus_retention: fortnight
+""",
+    )
+    assert run.status != 0
+    message = run.tasks[-1].result["msg"]
+    assert "for geddes: nvidia_device_plugin_configs[0] (default) has time_slicing and mps: a GPU is shared" in message
+    assert "for geddes: monitoring_prometheus_retention is fortnight: write it as 15d" in message
+    assert message.count("for sonic-atlas, sonic-cms: sonic_pools[0].min is 5, more than its max, 3. Swap") == 1
 
 
 def test_what_another_collection_is_told_is_its_own_affair(tmp_path: Path) -> None:
