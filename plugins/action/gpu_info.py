@@ -39,6 +39,7 @@ class ActionModule(SonicAction):
         "label_selector": {"type": "dict", "default": {}},
         "products": {"type": "list", "elements": "str", "default": []},
         "wait_timeout": {"type": "int", "default": 0},
+        "users": {"type": "bool", "default": True},
         "table": {"type": "bool", "default": True},
         **ACCESS_SPEC,
     }
@@ -48,15 +49,14 @@ class ActionModule(SonicAction):
         del task_vars
         with Cluster(Access.from_params(params), self.progress) as cluster:
             meant = self._wait(cluster, params) if params["wait_timeout"] else self._meant(cluster, params)
-            nodes = describe(meant, cluster.list(PODS, fields=PRESENT), params["resources"])
-        if params["table"]:
+            pods = cluster.list(PODS, fields=PRESENT) if params["users"] else ()
+            nodes = describe(meant, pods, params["resources"])
+        result: Result = {"changed": False, "products": products(nodes)}
+        if params["users"]:
+            result["nodes"] = [node.as_dict() for node in nodes]
+        if params["users"] and params["table"]:
             for line in table(nodes):
                 self.progress(line)
-        result: Result = {
-            "changed": False,
-            "nodes": [node.as_dict() for node in nodes],
-            "products": products(nodes),
-        }
         warnings = unknown_products(params["products"], nodes)
         return result | ({"warnings": warnings} if warnings else {})
 

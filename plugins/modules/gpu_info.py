@@ -13,7 +13,7 @@ version_added: 0.1.0
 author: hep.sonic contributors (!UNKNOWN)
 description:
   - Returns the nodes with GPUs, what they offer, which namespaces use it and what is ill, and shows it as a table.
-  - Needs the right to list nodes, and Pods of all namespaces.
+  - Needs the right to list nodes and, for O(users), Pods of all namespaces.
 options:
   resources:
     description: The resources that are GPUs, by name or pattern.
@@ -33,6 +33,12 @@ options:
     description: Seconds to wait until each of the nodes that is ready offers a GPU. The task fails if some still do not.
     type: int
     default: 0
+  users:
+    description:
+      - Whether to find out who uses the GPUs. On a large cluster that takes a list of many thousand Pods.
+      - Without it, only RV(products) is returned, and no table is shown.
+    type: bool
+    default: true
   table:
     description: Whether to show the table.
     type: bool
@@ -56,7 +62,7 @@ EXAMPLES = r"""
 RETURN = r"""
 nodes:
   description: The nodes that offer a GPU or have a label with a product, by name.
-  returned: success
+  returned: with O(users)
   type: list
   elements: dict
   contains:

@@ -59,12 +59,15 @@ class Staircase:
         return [self._row(second) for second in range(math.ceil(end))]
 
     def _row(self, second: int) -> tuple[float, ...]:
-        middle = second + 0.5
         due = sum(second <= request.due < second + 1 for request in self.requests)
-        flying = sum(request.due <= middle < request.due + request.latency for request in self.requests)
+        # the mean of the second, not a moment of it: the clients' beats meet there
+        overlaps = (
+            min(request.due + request.latency, second + 1) - max(request.due, second) for request in self.requests
+        )
+        flying = round(sum(overlap for overlap in overlaps if overlap > 0), 2)
         done = [request for request in self.requests if second <= request.due + request.latency < second + 1]
         latencies = sorted(1000 * request.latency for request in done) or [math.nan]
-        wanted, ready = next((pair[1:] for pair in self.servers if pair[0] >= middle), self.servers[-1][1:])
+        wanted, ready = next((pair[1:] for pair in self.servers if pair[0] >= second + 0.5), self.servers[-1][1:])
         # Little's law: the rate of arrivals, times the time that each takes, is what is in flight
         law = min(self.largest, max(1, math.ceil(due * self.service_seconds / self.target)))
         return second, flying, law, wanted, ready, latencies[len(latencies) // 2], latencies[-1], len(done)

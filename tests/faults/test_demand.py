@@ -143,6 +143,14 @@ def test_one_of_two_envoys_stops_for_a_minute(site: Site, tmp_path: Path) -> Non
     streams = [
         Stream("a client as it is", "paced", rate=8, service_seconds=SERVICE_SECONDS),
         Stream("keepalive 1 s + 1 s", "paced", rate=8, service_seconds=SERVICE_SECONDS, keepalive=True),
+        Stream(
+            "keepalive, and 1 s to connect",
+            "paced",
+            rate=8,
+            service_seconds=SERVICE_SECONDS,
+            keepalive=True,
+            quick_connect=True,
+        ),
     ]
     site.deploy(scaled(1))
     with client(site.target, streams, tmp_path) as finish:
@@ -163,18 +171,22 @@ def test_one_of_two_envoys_stops_for_a_minute(site: Site, tmp_path: Path) -> Non
 
 
 def test_envoys_roll_while_requests_are_held(site: Site, tmp_path: Path) -> None:
-    held = Stream("held at the Envoys that go", "identity", rate=100, count=20, deadline=120)
-    later = Stream("sent later", "identity", rate=2, start=20, count=40, deadline=120)
-    site.deploy(scaled(0) | {"autoscaler_paused": True})
+    held = Stream("held at the Envoys that go", "identity", rate=100, count=20, deadline=300)
+    later = Stream("sent later", "identity", rate=100, count=20, deadline=300)
+    folders = tmp_path / "held", tmp_path / "later"
+    for folder in folders:
+        folder.mkdir()
+    site.deploy(scaled(0))
     wait_for_nobody(site)
-    with client(site.target, [held, later], tmp_path) as finish:
+    site.deploy(scaled(0) | {"autoscaler_paused": True, "verify_wake": False})
+    with client(site.target, [held], folders[0]) as finish_held:
         time.sleep(2)
         site.change(new_limit())
-        time.sleep(20)
-        site.deploy(scaled(0))
-        site.wait(lambda: bool(site.serving("triton")), 120)
-        time.sleep(10)
-        seen = finish()
+        with client(site.target, [later], folders[1]) as finish_later:
+            time.sleep(2)
+            site.deploy(scaled(0))
+            site.wait(lambda: bool(site.serving("triton")), 120)
+            seen = finish_later() | finish_held()
     tell("roll", "Envoys roll while requests are held", "KEDA", seen)
     # what an Envoy that ends could not answer is told why, so that a client can repeat it
     assert all(request.outcome == OK or request.outcome.startswith("UNAVAILABLE") for request in seen[held.name])
