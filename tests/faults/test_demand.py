@@ -140,21 +140,24 @@ def test_servers_stay_while_keda_is_away(site: Site, tmp_path: Path, part: str) 
 
 
 def test_one_of_two_envoys_stops_for_a_minute(site: Site, tmp_path: Path) -> None:
+    # 4.5 in flight in all: three servers have three quarters of their time to do, so that nothing queues up by itself
+    busy = 3
     streams = [
-        Stream("a client as it is", "paced", rate=8, service_seconds=SERVICE_SECONDS),
-        Stream("keepalive 1 s + 1 s", "paced", rate=8, service_seconds=SERVICE_SECONDS, keepalive=True),
+        Stream("a client as it is", "paced", rate=3, service_seconds=SERVICE_SECONDS),
+        Stream("keepalive 1 s + 1 s", "paced", rate=3, service_seconds=SERVICE_SECONDS, keepalive=True),
         Stream(
             "keepalive, and 1 s to connect",
             "paced",
-            rate=8,
+            rate=3,
             service_seconds=SERVICE_SECONDS,
             keepalive=True,
             quick_connect=True,
         ),
     ]
-    site.deploy(scaled(1))
+    # as on a site, where it is 300 s: servers are not taken away for what a minute does not show
+    site.deploy(scaled(1) | {"autoscaler_scale_down_seconds": round(2 * AWAY_SECONDS)})
     with client(site.target, streams, tmp_path) as finish:
-        site.wait(lambda: len(site.serving("triton")) == LARGEST, 120)
+        site.wait(lambda: len(site.serving("triton")) >= busy, 120)
         (pid,) = pids(site.serving("envoy", VICTIM)[0].uid, "envoy")
         os.kill(pid, signal.SIGSTOP)
         try:
@@ -165,9 +168,10 @@ def test_one_of_two_envoys_stops_for_a_minute(site: Site, tmp_path: Path) -> Non
         time.sleep(5)
         seen = finish()
     tell("envoy", "one of two Envoys is stopped for a minute", "KEDA", seen)
-    # what the stopped one would tell is missing: there may be fewer servers, and never none
-    assert min(wanted for _moment, wanted, _ready in watched.seen) >= 1
-    site.settle({"triton": len(site.pods("triton")), "envoy": 2}, spread=False)
+    wanted = [wanted for _moment, wanted, _ready in watched.seen]
+    print(f"{busy} servers before, {min(wanted)} to {max(wanted)} wanted in that minute")
+    assert min(wanted) >= busy
+    site.wait(lambda: len(site.serving("envoy")) == 2, 120)
 
 
 def test_envoys_roll_while_requests_are_held(site: Site, tmp_path: Path) -> None:
