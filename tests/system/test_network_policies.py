@@ -166,8 +166,10 @@ class Site:
 
 
 def deploy(**variables: Any) -> None:
+    """Deploy the instance; what it is given is for its roles alone, as other tests use the cluster's meanwhile."""
     peers = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": MONITORING}}}]
-    INSTANCE.must("hep.sonic.site", sonic_monitoring_peers=peers, **QUICK, **variables)
+    monitored = {"triton_monitoring_peers": peers, "envoy_monitoring_peers": peers}
+    INSTANCE.must("hep.sonic.site", **monitored, **QUICK, **variables)
 
 
 @pytest.fixture(scope="module")
@@ -197,6 +199,6 @@ def test_who_reaches_what(site: Site, caller: Caller) -> None:
 
 
 def test_without_policies_nothing_is_kept_from_anybody(site: Site) -> None:
-    deploy(sonic_network_policies=False, triton_allowed_clients=[])
+    deploy(triton_network_policies=False, envoy_network_policies=False, triton_allowed_clients=[])
     targets = [target for group in site.targets().values() for target in group]
     assert site.call(Caller(ELSEWHERE, frozenset()), targets) == {node: set(targets) for node in NODES}
