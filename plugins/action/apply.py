@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from ansible_collections.hep.sonic.plugins.plugin_utils.action_base import Params, Result, SonicAction
 from ansible_collections.hep.sonic.plugins.plugin_utils.client import ACCESS_SPEC, Access, Cluster
-from ansible_collections.hep.sonic.plugins.plugin_utils.download import load_manifests
+from ansible_collections.hep.sonic.plugins.plugin_utils.download import DOWNLOADS_SPEC, load_manifests
 from ansible_collections.hep.sonic.plugins.plugin_utils.release.plan import (
     CONFIGURED,
     CREATED,
@@ -33,16 +33,7 @@ APPLY_SPEC: Mapping[str, Mapping[str, Any]] = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "manifests": {"type": "list", "elements": "raw", "default": []},
     "objects": {"type": "list", "elements": "dict", "default": []},
-    "downloads": {
-        "type": "list",
-        "elements": "dict",
-        "default": [],
-        "options": {
-            "url": {"type": "str", "required": True},
-            "sha256": {"type": "str", "required": True},
-        },
-    },
-    "mirrors": {"type": "dict", "default": {}},
+    **DOWNLOADS_SPEC,
     "initial": {
         "type": "list",
         "elements": "dict",

@@ -26,6 +26,20 @@ TIMEOUT_SECONDS: Final = 30
 #: The parser in C where there is one: a large definition takes the other one seconds.
 _LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
+#: The options of an action that takes such files.
+DOWNLOADS_SPEC: Final[Mapping[str, Mapping[str, Any]]] = {
+    "downloads": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "url": {"type": "str", "required": True},
+            "sha256": {"type": "str", "required": True},
+        },
+    },
+    "mirrors": {"type": "dict", "default": {}},
+}
+
 
 def load_manifests(url: str, sha256: str, mirrors: Mapping[str, str]) -> list[Rendered]:
     """Return the objects of a YAML file. They are taken as they are: expressions in them are text.

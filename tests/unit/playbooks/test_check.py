@@ -1,0 +1,131 @@
+# Copyright (c) 2026 hep.sonic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a cluster lacks, or has already, is told before anything is changed on it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+
+from ansible_collections.hep.sonic.plugins.plugin_utils.client import BUILT_IN, Cluster
+from tests.system.playbook import Run, run_playbook
+from tests.tools.common import ROOT
+
+#: Of the environment that runs these tests, and so of its ansible-core.
+PROGRAMS: Final = Path(sys.executable).parent
+NAMESPACES: Final = BUILT_IN["", "Namespace"]
+NODES: Final = BUILT_IN["", "Node"]
+INSTANCE: Final = "sonic-cms"
+#: Where what role keda downloads was released.
+RELEASES: Final = "https://raw.githubusercontent.com/"
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Variables that a cluster without anything on it cannot take, and what is said of them."""
+
+    words: tuple[str, ...]
+    clusters: Mapping[str, Any] = field(default_factory=dict)
+    instances: Mapping[str, Any] = field(default_factory=dict)
+
+
+SCALED: Final = {"sonic_autoscaler": "keda", "sonic_pools": [{"name": "gpu", "min": 0, "max": 4}]}
+REFUSED: Final[Mapping[str, Refused]] = {
+    "no KEDA where the site has one": Refused(
+        ("keda_mode is existing", "it does not know ScaledObjects", "set keda_mode to install"),
+        clusters={"keda_mode": "existing"},
+    ),
+    "no KEDA at all": Refused(
+        ("autoscaler_engine is keda", "has no KEDA", "Set keda_mode of the cluster to install"), instances=SCALED
+    ),
+    "no GPUs where the site offers some": Refused(
+        ("nvidia_device_plugin_mode is existing", "no node of the cluster offers a GPU"),
+        clusters={"nvidia_device_plugin_mode": "existing"},
+    ),
+    "another file than the one that was released": Refused(
+        ("is not the file that", "wanted is", "sonic_mirrors"),
+        clusters={"keda_mode": "install", "sonic_mirrors": {}},
+        instances=SCALED,
+    ),
+}
+
+
+def site(folder: Path, kubeconfig: Path, clusters: Mapping[str, Any], instances: Mapping[str, Any]) -> Path:
+    """Write the inventory of a cluster and an instance on it; return its folder."""
+    values = {
+        "clusters": {"sonic_kubeconfig": str(kubeconfig), **clusters},
+        "instances": {"triton_model_sources": [{"name": "own", "type": "pvc", "claim": "models"}], **instances},
+    }
+    inventory = folder / "inventory"
+    (inventory / "group_vars").mkdir(parents=True)
+    hosts: dict[str, Any] = {"clusters": {"hosts": {"geddes": {}}}, "instances": {"hosts": {INSTANCE: {}}}}
+    (inventory / "hosts.yml").write_text(yaml.safe_dump(hosts))
+    for group, variables in values.items():
+        (inventory / f"group_vars/{group}.yml").write_text(yaml.safe_dump(variables))
+    return inventory
+
+
+def released() -> list[str]:
+    """Return the URLs that role keda downloads."""
+    variables = yaml.safe_load((ROOT / "roles/keda/vars/main/definitions.yml").read_text())
+    return [one["url"] for one in variables["__keda_definitions"]]
+
+
+def play(playbook: str, inventory: Path) -> Run:
+    return run_playbook(playbook, inventory=str(inventory), programs=PROGRAMS)
+
+
+def versions(cluster: Cluster) -> dict[str, str]:
+    """Return what changes when a namespace or a node does."""
+    found = [*cluster.list(NAMESPACES), *cluster.list(NODES)]
+    return {obj["metadata"]["name"]: obj["metadata"]["resourceVersion"] for obj in found}
+
+
+@pytest.mark.parametrize("case", REFUSED.values(), ids=REFUSED.keys())
+def test_what_a_cluster_cannot_take_is_refused_before_a_change(
+    tmp_path: Path, kubeconfig: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, case: Refused
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    clusters = dict(case.clusters)
+    if "sonic_mirrors" in clusters:
+        for url in released():
+            file = tmp_path / url.removeprefix(RELEASES)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text("kind: Another\n")
+        clusters["sonic_mirrors"] = {RELEASES: f"{tmp_path}/"}
+    before = versions(cluster)
+    run = play("hep.sonic.site", site(tmp_path, kubeconfig, clusters, case.instances))
+    assert run.status != 0
+    for words in case.words:
+        assert words in run.tasks[-1].result["msg"]
+    assert versions(cluster) == before
+    assert not run.applied()
+
+
+def test_who_sets_the_number_of_servers_already_is_named_before_a_change(
+    tmp_path: Path, kubeconfig: Path, cluster: Cluster
+) -> None:
+    cluster.request("POST", NAMESPACES.path(), body={"metadata": {"name": INSTANCE}})
+    scalers = cluster.resource("autoscaling/v2", "HorizontalPodAutoscaler")
+    assert scalers is not None
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": f"{INSTANCE}-triton-gpu"}
+    body = {"metadata": {"name": "somebody"}, "spec": {"scaleTargetRef": target, "maxReplicas": 3}}
+    cluster.request("POST", scalers.path(INSTANCE), body=body)
+    inventory = site(tmp_path, kubeconfig, {}, {"sonic_pools": [{"name": "gpu", "replicas": 2}]})
+    try:
+        before = versions(cluster)
+        run = play("hep.sonic.site", inventory)
+        assert "somebody in the namespace sonic-cms" in run.tasks[-1].result["msg"]
+        assert versions(cluster) == before
+    finally:
+        cluster.request("DELETE", scalers.path(INSTANCE, "somebody"))
+    assert play("hep.sonic.check", inventory).status == 0
+    assert versions(cluster) == before
