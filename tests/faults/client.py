@@ -41,6 +41,8 @@ OPTIONS: Final = [
 KEEPALIVE: Final = [
     ("grpc.keepalive_time_ms", 1000),
     ("grpc.keepalive_timeout_ms", 1000),
+    # from gRPC 1.59 on, else a minute where the peer's kernel lives and its process does not
+    ("grpc.http2.ping_timeout_ms", 1000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
 ]
