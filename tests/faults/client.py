@@ -5,8 +5,8 @@
 """An open-loop gRPC client, a process of its own: ``python -m tests.faults.client TARGET PLAN RESULT``.
 
 Every request has a payload of its own and every answer is compared with it. Nothing is retried, not even what gRPC
-itself would send again unseen: what fails on the way is counted. Prints ``started`` when the first request is due, and
-goes on until its standard input ends; then it waits for what is under way.
+itself would send again unseen, unless a stream asks for it: what fails on the way is counted. Prints ``started`` when
+the first request is due, and goes on until its standard input ends; then it waits for what is under way.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ from tests.faults.stream import OK, WRONG, Request, Stream
 
 METHOD: Final = "/inference.GRPCInferenceService/ModelInfer"
 OPTIONS: Final = [
-    ("grpc.enable_retries", 0),
     ("grpc.use_local_subchannel_pool", 1),  # else channels to one target share a connection
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
@@ -48,6 +47,30 @@ KEEPALIVE: Final = [
 ]
 #: The time that a connection may take to stand is this one, too; 20 s by default.
 QUICK_CONNECT: Final = [("grpc.min_reconnect_backoff_ms", 1000), ("grpc.initial_reconnect_backoff_ms", 100)]
+#: gRPC's own retries: five attempts are the most it allows; these waits are longer than a cluster knows a dead Envoy.
+REPEATS: Final = [
+    ("grpc.enable_retries", 1),
+    (
+        "grpc.service_config",
+        json.dumps(
+            {
+                "methodConfig": [
+                    {
+                        "name": [{"service": "inference.GRPCInferenceService"}],
+                        "retryPolicy": {
+                            "maxAttempts": 5,
+                            "initialBackoff": "1s",
+                            "backoffMultiplier": 2,
+                            "maxBackoff": "5s",
+                            "retryableStatusCodes": ["UNAVAILABLE"],
+                        },
+                    }
+                ]
+            }
+        ),
+    ),
+]
+NO_REPEATS: Final = [("grpc.enable_retries", 0)]
 #: Its own, by which it goes before all that runs on the lab; only root may have that, as the lab's nodes do.
 PRIORITY: Final = -15
 #: Seconds for all connections to stand before the first request is due.
@@ -142,6 +165,7 @@ async def send(target: str, streams: Sequence[Stream], stop: asyncio.Event) -> d
         for stream in streams:
             options = [
                 *OPTIONS,
+                *(REPEATS if stream.repeats else NO_REPEATS),
                 *(KEEPALIVE if stream.keepalive else []),
                 *(QUICK_CONNECT if stream.quick_connect else []),
             ]

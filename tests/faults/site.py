@@ -22,6 +22,8 @@ from tests.system.instance import Instance
 INSTANCE: Final = Instance("faults", 30802)
 NAMESPACE: Final = INSTANCE.name
 COMPONENTS: Final = ("triton", "envoy")
+#: What the cluster is told besides its inventory: its Prometheus reads this instance's namespace, too.
+CLUSTER: Final = {"monitoring_instance_namespaces": ["sonic-lab", NAMESPACE]}
 #: The instance's ``sonic_longest_request``: more than the longest request that the tests send.
 LONGEST_SECONDS: Final = 75
 #: Where an Envoy tells its statistics.
@@ -80,12 +82,14 @@ class Site:
         keep_dns: Lets the cluster's DNS keep answers for some seconds.
         variables: What it was deployed with last, besides its inventory.
         changes: What has been changed since the first deployment; it stays, so that nothing rolls back and forth.
+        prepared: Whether the cluster has what the instance needs of it.
     """
 
     cluster: Cluster
     keep_dns: Callable[[int], None]
     variables: Mapping[str, Any] | None = None
     changes: dict[str, Any] = field(default_factory=dict)
+    prepared: bool = False
 
     def deploy(self, variables: Mapping[str, Any]) -> None:
         """Deploy the instance with these variables, where it is not so already, and wait until that is done."""
@@ -96,8 +100,16 @@ class Site:
     def change(self, changes: Mapping[str, Any]) -> None:
         """Deploy the instance as it is with these changes, and wait until that is done."""
         self.changes |= changes
-        given = {**(self.variables or {}), **self.changes}
-        INSTANCE.must("hep.sonic.site", sonic_longest_request=LONGEST_SECONDS, **given)
+        self._run("hep.sonic.service" if self.prepared else "hep.sonic.site")
+        self.prepared = True
+
+    def repeat(self) -> None:
+        """Deploy the instance and all that the cluster has for it as they are, as an operator does at any time."""
+        self._run("hep.sonic.site")
+
+    def _run(self, playbook: str) -> None:
+        given = {**CLUSTER, **(self.variables or {}), **self.changes}
+        INSTANCE.must(playbook, sonic_longest_request=LONGEST_SECONDS, **given)
 
     @property
     def target(self) -> str:

@@ -34,6 +34,7 @@ class Stream:
         connections: TCP connections, used in turn.
         keepalive: Whether connections are probed: a ping a second, given up after another.
         quick_connect: Whether a new connection is given up after a second, and tried again at once.
+        repeats: Whether gRPC itself asks again, where it is told that a service is UNAVAILABLE.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Stream:
     connections: int = 4
     keepalive: bool = False
     quick_connect: bool = False
+    repeats: bool = False
 
 
 @dataclass(frozen=True)

@@ -193,6 +193,7 @@ CLIENTS: Final = (
     Stream("a client as it is", "identity", rate=50),
     Stream("keepalive 1 s + 1 s", "identity", rate=50, keepalive=True),
     Stream("keepalive, and 1 s to connect", "identity", rate=50, keepalive=True, quick_connect=True),
+    Stream("that, and gRPC's retries", "identity", rate=50, keepalive=True, quick_connect=True, repeats=True),
 )
 #: Seconds after which the cluster itself has taken a lost Envoy out of its Service (10 in the lab), and what a busy
 #: machine adds: until then a new connection may be tried with it.

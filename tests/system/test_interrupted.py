@@ -52,9 +52,9 @@ def test_a_run_that_was_killed_is_completed_by_the_next(
     moment: str, undisturbed: Mapping[str, Any], instance: Instance, kubeconfig: Path
 ) -> None:
     kill_when_it_shows(moment, instance)
-    instance.must(SITE, **QUICK)
+    instance.must("hep.sonic.service", **QUICK)
     assert objects(kubeconfig, instance) == undisturbed
-    again = instance.must(SITE, **QUICK)
+    again = instance.must("hep.sonic.service", **QUICK)
     assert not [task.name for task in again.tasks if task.changed]
 
 
