@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,14 +15,11 @@ import pytest
 import yaml
 
 from ansible_collections.hep.sonic.plugins.plugin_utils.client import BUILT_IN, Cluster
-from tests.system.playbook import Run, run_playbook
 from tests.tools.common import ROOT
+from tests.unit.playbooks.inventory import INSTANCE, inventory_of, play
 
-#: Of the environment that runs these tests, and so of its ansible-core.
-PROGRAMS: Final = Path(sys.executable).parent
 NAMESPACES: Final = BUILT_IN["", "Namespace"]
 NODES: Final = BUILT_IN["", "Node"]
-INSTANCE: Final = "sonic-cms"
 #: Where what role keda downloads was released.
 RELEASES: Final = "https://raw.githubusercontent.com/"
 
@@ -58,29 +54,10 @@ REFUSED: Final[Mapping[str, Refused]] = {
 }
 
 
-def site(folder: Path, kubeconfig: Path, clusters: Mapping[str, Any], instances: Mapping[str, Any]) -> Path:
-    """Write the inventory of a cluster and an instance on it; return its folder."""
-    values = {
-        "clusters": {"sonic_kubeconfig": str(kubeconfig), **clusters},
-        "instances": {"triton_model_sources": [{"name": "own", "type": "pvc", "claim": "models"}], **instances},
-    }
-    inventory = folder / "inventory"
-    (inventory / "group_vars").mkdir(parents=True)
-    hosts: dict[str, Any] = {"clusters": {"hosts": {"geddes": {}}}, "instances": {"hosts": {INSTANCE: {}}}}
-    (inventory / "hosts.yml").write_text(yaml.safe_dump(hosts))
-    for group, variables in values.items():
-        (inventory / f"group_vars/{group}.yml").write_text(yaml.safe_dump(variables))
-    return inventory
-
-
 def released() -> list[str]:
     """Return the URLs that role keda downloads."""
     variables = yaml.safe_load((ROOT / "roles/keda/vars/main/definitions.yml").read_text())
     return [one["url"] for one in variables["__keda_definitions"]]
-
-
-def play(playbook: str, inventory: Path) -> Run:
-    return run_playbook(playbook, inventory=str(inventory), programs=PROGRAMS)
 
 
 def versions(cluster: Cluster) -> dict[str, str]:
@@ -102,7 +79,7 @@ def test_what_a_cluster_cannot_take_is_refused_before_a_change(
             file.write_text("kind: Another\n")
         clusters["sonic_mirrors"] = {RELEASES: f"{tmp_path}/"}
     before = versions(cluster)
-    run = play("hep.sonic.site", site(tmp_path, kubeconfig, clusters, case.instances))
+    run = play("hep.sonic.site", inventory_of(tmp_path, kubeconfig, clusters, case.instances))
     assert run.status != 0
     for words in case.words:
         assert words in run.tasks[-1].result["msg"]
@@ -119,7 +96,7 @@ def test_who_sets_the_number_of_servers_already_is_named_before_a_change(
     target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": f"{INSTANCE}-triton-gpu"}
     body = {"metadata": {"name": "somebody"}, "spec": {"scaleTargetRef": target, "maxReplicas": 3}}
     cluster.request("POST", scalers.path(INSTANCE), body=body)
-    inventory = site(tmp_path, kubeconfig, {}, {"sonic_pools": [{"name": "gpu", "replicas": 2}]})
+    inventory = inventory_of(tmp_path, kubeconfig, {}, {"sonic_pools": [{"name": "gpu", "replicas": 2}]})
     try:
         before = versions(cluster)
         run = play("hep.sonic.site", inventory)
