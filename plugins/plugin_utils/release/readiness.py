@@ -63,6 +63,11 @@ def _condition(obj: Manifest, kind: str) -> Mapping[str, Any]:
     return next((condition for condition in conditions if condition["type"] == kind), {})
 
 
+def is_true(obj: Manifest, kind: str) -> bool:
+    """Return whether an object's condition is true."""
+    return bool(_condition(obj, kind).get("status") == "True")
+
+
 def _number(obj: Manifest, *path: str, default: int = 0) -> int:
     value = field_at(obj, path)
     return default if value is None else int(value)
@@ -110,7 +115,7 @@ def _job(obj: Manifest) -> Readiness:
     failed = _condition(obj, "Failed")
     if failed.get("status") == "True":
         return Readiness(State.FAILED, f"{failed.get('reason')}: {failed.get('message')}")
-    if _condition(obj, "Complete").get("status") == "True" or field_at(obj, ["spec", "suspend"]):
+    if is_true(obj, "Complete") or field_at(obj, ["spec", "suspend"]):
         return READY
     wanted = _number(obj, "spec", "completions", default=1)
     return Readiness(State.WAITING, f"{_number(obj, 'status', 'succeeded')}/{wanted} complete")
@@ -120,7 +125,7 @@ def _pod(obj: Manifest) -> Readiness:
     phase = field_at(obj, ["status", "phase"])
     if phase == "Failed":
         return Readiness(State.FAILED, field_at(obj, ["status", "message"]) or "failed")
-    ready = phase == "Succeeded" or _condition(obj, "Ready").get("status") == "True"
+    ready = phase == "Succeeded" or is_true(obj, "Ready")
     return Readiness(State.READY if ready else State.WAITING, str(phase or "Pending"))
 
 

@@ -23,7 +23,7 @@ from ansible_collections.hep.sonic.plugins.plugin_utils.release.diagnosis import
     problem_of_workload,
     refusal_among,
 )
-from ansible_collections.hep.sonic.plugins.plugin_utils.release.readiness import Readiness, State, readiness_of
+from ansible_collections.hep.sonic.plugins.plugin_utils.release.readiness import Readiness, State, is_true, readiness_of
 from ansible_collections.hep.sonic.plugins.plugin_utils.release.spec import ReleaseSpec
 
 #: Seconds between two looks at the objects, and between two looks for reasons, which cost more.
@@ -96,6 +96,11 @@ class Waiter:
             if now - diagnosed_at >= DIAGNOSIS_SECONDS:
                 reasons.update(self._diagnose(pending), now)
                 diagnosed_at = now
+                pending = {
+                    identity: (obj, readiness)
+                    for identity, (obj, readiness) in pending.items()
+                    if not self._lacks_lost_nodes_only(identity, obj)
+                }
             self._report(pending, reasons, now - start)
             failed = [identity for identity, (_obj, readiness) in pending.items() if readiness.state is State.FAILED]
             grace = self._spec.failure_grace
@@ -156,6 +161,26 @@ class Waiter:
                 found = {"volumeBindingMode": "WaitForFirstConsumer"}
             self._binding_modes[name] = (found or {}).get("volumeBindingMode", "Immediate")
         return self._binding_modes[name] == "WaitForFirstConsumer"
+
+    def _lacks_lost_nodes_only(self, identity: Identity, obj: Manifest) -> bool:
+        """Return whether a DaemonSet is ready on every node that is: a node that is down keeps no release waiting."""
+        if identity.kind != "DaemonSet":
+            return False
+        try:
+            nodes = self._cluster.list(BUILT_IN["", "Node"])
+        except RequestError:
+            return False  # a tenant may not read nodes
+        lost = {node["metadata"]["name"] for node in nodes if not is_true(node, "Ready")}
+        _maker, pods = self._pods_of(identity, obj)
+        lacking = {field_at(pod, ["spec", "nodeName"]) for pod in pods if not is_true(pod, "Ready")}
+        if not lacking or not lacking <= lost:
+            return False
+        wanted = (field_at(obj, ["status", "desiredNumberScheduled"]) or 0) - len(lacking)
+        elsewhere = {**obj, "status": {**obj["status"], "desiredNumberScheduled": wanted}}
+        if readiness_of(elsewhere).state is not State.READY:
+            return False
+        self._progress(f"{identity.name} ready, but not on nodes that are down: {', '.join(sorted(lacking))}")
+        return True
 
     def _read(self, members: Mapping[Identity, Resource], *, absent_is_gone: bool = False) -> dict[Identity, Manifest]:
         """Return the present states: one LIST for each kind and namespace.

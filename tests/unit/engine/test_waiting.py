@@ -188,3 +188,34 @@ def test_objects_of_one_name_tell_their_progress_once(apply: Applier, namespace:
     assert any(text.startswith("models Pending") for text in texts)
     assert any(text.startswith("models 0/1 ready") for text in texts)
     assert len(texts) == len(set(texts))
+
+
+def test_a_node_that_is_down_keeps_no_daemon_set_waiting(
+    apply: Applier, cluster: Cluster, namespace: str, said: list[str], add_node: Callable[[], None]
+) -> None:
+    add_node()
+    down = pretended.node(f"{namespace}-down", labels={"for": namespace})
+    del down["metadata"]["annotations"]  # nobody pretends that it works
+    nodes = BUILT_IN["", "Node"]
+    cluster.request("POST", nodes.path(), body=down)
+    pod = {
+        "containers": [{"name": "main", "image": "one"}],
+        "nodeSelector": {"for": namespace},
+        "tolerations": [pretended.toleration(), {"operator": "Exists"}],
+    }
+    plugin = {
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": {"name": "plugin"},
+        "spec": {
+            "selector": {"matchLabels": {"app": "plugin"}},
+            "template": {"metadata": {"labels": {"app": "plugin"}}, "spec": pod},
+        },
+    }
+    try:
+        apply(plugin)
+        assert any(f"plugin ready, but not on nodes that are down: {namespace}-down" in line for line in said)
+        ready = field_at(cluster.get(BUILT_IN["apps", "DaemonSet"], namespace, "plugin"), ["status", "numberReady"])
+        assert ready == 1
+    finally:
+        cluster.delete(nodes, Identity("", "Node", "", f"{namespace}-down"))
