@@ -12,18 +12,24 @@ from typing import Any
 from ansible_collections.hep.sonic.plugins.plugin_utils.errors import SonicError
 
 
-def cluster_of(host: str, clusters: Sequence[str]) -> str:
-    """Return the cluster that `host` is, or is on where its inventory does not say.
+def cluster_of(host: str, clusters: Sequence[str], hostvars: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the cluster that `host` is, or is on.
+
+    The variable itself is looked up, because Ansible evaluates a default that is not needed, too, when it reads an
+    argument spec.
 
     Args:
         host: The inventory's name of a cluster or an instance.
         clusters: The names of all clusters.
+        hostvars: The variables of all hosts, as the inventory gives them: without the defaults of roles.
 
     Raises:
         SonicError: There are several to choose from, or none.
     """
     if host in clusters:
         return host
+    if said := hostvars[host].get("sonic_cluster"):
+        return str(said)
     if len(clusters) == 1:
         return clusters[0]
     if clusters:
@@ -51,7 +57,7 @@ def instance_namespaces(
     levels: dict[str, tuple[str, str]] = {}
     for instance in instances:
         variables = hostvars[instance]
-        if (variables.get("sonic_cluster") or cluster_of(instance, clusters)) != cluster:
+        if cluster_of(instance, clusters, hostvars) != cluster:
             continue
         namespace = variables.get("sonic_namespace") or variables.get("sonic_instance") or instance
         level = variables.get("sonic_pod_security") or "restricted"

@@ -16,10 +16,16 @@ from ansible_collections.hep.sonic.plugins.plugin_utils.inventory import cluster
 
 @pytest.mark.parametrize(
     ("host", "clusters", "cluster"),
-    [("geddes", ["anvil", "geddes"], "geddes"), ("cms", ["geddes"], "geddes")],
+    [
+        ("geddes", ["anvil", "geddes"], "geddes"),
+        ("cms", ["geddes"], "geddes"),
+        ("atlas", ["anvil", "geddes"], "anvil"),
+    ],
 )
-def test_a_host_is_a_cluster_or_on_the_only_one(host: str, clusters: list[str], cluster: str) -> None:
-    assert cluster_of(host, clusters) == cluster
+def test_a_host_is_a_cluster_or_on_the_one_it_names_or_on_the_only_one(
+    host: str, clusters: list[str], cluster: str
+) -> None:
+    assert cluster_of(host, clusters, {"geddes": {}, "cms": {}, "atlas": {"sonic_cluster": "anvil"}}) == cluster
 
 
 @pytest.mark.parametrize(
@@ -28,7 +34,7 @@ def test_a_host_is_a_cluster_or_on_the_only_one(host: str, clusters: list[str], 
 )
 def test_a_cluster_is_never_guessed(clusters: list[str], message: str) -> None:
     with pytest.raises(SonicError, match=message):
-        cluster_of("cms", clusters)
+        cluster_of("cms", clusters, {"cms": {}})
 
 
 @pytest.mark.parametrize(
