@@ -15,6 +15,7 @@ from ansible_collections.hep.sonic.plugins.plugin_utils.client import ACCESS_SPE
 from ansible_collections.hep.sonic.plugins.plugin_utils.errors import SonicError
 from ansible_collections.hep.sonic.plugins.plugin_utils.gpus import (
     describe,
+    idle,
     products,
     table,
     unknown_products,
@@ -37,7 +38,7 @@ class ActionModule(SonicAction):
     argument_spec: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "resources": {"type": "list", "elements": "str", "default": ["nvidia.com/gpu*", "nvidia.com/mig-*"]},
         "label_selector": {"type": "dict", "default": {}},
-        "products": {"type": "list", "elements": "str", "default": []},
+        "products": {"type": "list", "elements": "list", "default": []},
         "wait_timeout": {"type": "int", "default": 0},
         "users": {"type": "bool", "default": True},
         "table": {"type": "bool", "default": True},
@@ -47,8 +48,9 @@ class ActionModule(SonicAction):
     def execute(self, params: Params, task_vars: Mapping[str, Any]) -> Result:
         """Ask the API server, in check mode, too."""
         del task_vars
+        selector = params["label_selector"]
         with Cluster(Access.from_params(params), self.progress) as cluster:
-            meant = self._wait(cluster, params) if params["wait_timeout"] else self._meant(cluster, params)
+            meant, missing = self._wait(cluster, params)
             pods = cluster.list(PODS, fields=PRESENT) if params["users"] else ()
             nodes = describe(meant, pods, params["resources"])
         result: Result = {"changed": False, "products": products(nodes)}
@@ -58,34 +60,29 @@ class ActionModule(SonicAction):
             for line in table(nodes):
                 self.progress(line)
         warnings = unknown_products(params["products"], nodes)
+        if selector:
+            warnings += idle(selector, missing, len(meant))
         return result | ({"warnings": warnings} if warnings else {})
 
-    @staticmethod
-    def _meant(cluster: Cluster, params: Params) -> list[Manifest]:
-        selector = ",".join(f"{key}={value}" for key, value in params["label_selector"].items())
-        return cluster.list(NODES, labels=selector or None)
-
-    def _wait(self, cluster: Cluster, params: Params) -> list[Manifest]:
-        """Return the nodes once all of them that are ready offer a GPU.
+    def _wait(self, cluster: Cluster, params: Params) -> tuple[list[Manifest], list[str]]:
+        """Return the nodes and which of them offer no GPU though they are ready, once none does or the time is up.
 
         Raises:
-            SonicError: Some still do not when the time is up.
+            SonicError: No node at all offers one when the time is up that somebody gave for that.
         """
+        selector = ",".join(f"{key}={value}" for key, value in params["label_selector"].items())
         start = reported = time.monotonic()
         while True:
-            nodes = self._meant(cluster, params)
+            nodes = cluster.list(NODES, labels=selector or None)
             missing = without_gpu(nodes, params["resources"])
-            if not missing:
-                return nodes
             now = time.monotonic()
-            if now - start > params["wait_timeout"]:
-                raise SonicError(
-                    f"After {params['wait_timeout']} s, {len(missing)} of {len(nodes)} nodes offer no GPU: "
-                    f"{', '.join(missing[:10])}{', ...' if len(missing) > 10 else ''}.",
-                    "Look at the log of the device plugin there: it names the driver's library that it misses, or the "
-                    "GPU that fails.",
-                )
+            if not missing or now - start >= params["wait_timeout"]:
+                break
             if now - reported > REPORT_SECONDS:
                 reported = now
                 self.progress(f"{len(missing)} of {len(nodes)} nodes offer no GPU yet ({now - start:.0f} s)")
             time.sleep(POLL_SECONDS)
+        if params["wait_timeout"] and missing and len(missing) == len(nodes):
+            (text,) = idle(params["label_selector"], missing, len(nodes))
+            raise SonicError(f"After {params['wait_timeout']} s, {text}")
+        return nodes, missing

@@ -23,6 +23,7 @@ class ActionModule(SonicAction):
         "namespace": {"type": "str", "default": ""},
         "name": {"type": "str", "default": ""},
         "label_selector": {"type": "str", "default": ""},
+        "objects": {"type": "bool", "default": True},
         **ACCESS_SPEC,
     }
 
@@ -31,7 +32,7 @@ class ActionModule(SonicAction):
         del task_vars
         with Cluster(Access.from_params(params)) as cluster:
             resource = cluster.resource(params["api_version"], params["kind"])
-            found = [] if resource is None else self._found(cluster, resource, params)
+            found = self._found(cluster, resource, params) if resource and params["objects"] else []
         return {"changed": False, "known": resource is not None, "objects": [_without_values(obj) for obj in found]}
 
     @staticmethod

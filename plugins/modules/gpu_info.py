@@ -12,7 +12,7 @@ short_description: Tell which GPUs a cluster has
 version_added: 0.1.0
 author: hep.sonic contributors (!UNKNOWN)
 description:
-  - Returns the nodes with GPUs, what they offer, which namespaces use it and what is ill, and shows it as a table.
+  - Returns the nodes with GPUs, what they offer, which namespaces use it and what is unhealthy, and shows it as a table.
   - Needs the right to list nodes and, for O(users), Pods of all namespaces.
 options:
   resources:
@@ -21,16 +21,19 @@ options:
     elements: str
     default: ["nvidia.com/gpu*", "nvidia.com/mig-*"]
   label_selector:
-    description: Labels of the nodes that are meant; all nodes by default.
+    description:
+      - Labels of the nodes that are meant; all nodes by default.
+      - A warning names those of them that are ready and offer no GPU.
     type: dict
     default: {}
   products:
-    description: Products that somebody is going to ask for. A warning names those that no node has.
+    description:
+      - Products that somebody is going to ask for, each as a list of the names that will do. A warning tells of which no node has any.
     type: list
-    elements: str
+    elements: list
     default: []
   wait_timeout:
-    description: Seconds to wait until each of the nodes that is ready offers a GPU. The task fails if some still do not.
+    description: Seconds to wait until each of the nodes that is ready offers a GPU. The task fails if none does then.
     type: int
     default: 0
   users:
@@ -54,7 +57,7 @@ EXAMPLES = r"""
   hep.sonic.gpu_info:
   register: gpus
 
-- name: Name the nodes that have an ill one
+- name: Name the nodes that have an unhealthy one
   ansible.builtin.debug:
     msg: "{{ gpus.nodes | selectattr('suspects') | map(attribute='name') | list }}"
 """
@@ -88,15 +91,18 @@ nodes:
       description: How many Pods share one.
       type: int
     resources:
-      description: For each resource, C(capacity), C(allocatable), C(used), C(free) and C(ill).
+      description: For each resource, C(capacity), C(allocatable), C(used), C(free) and C(unhealthy).
       type: dict
     users:
       description: How many each namespace has.
       type: dict
+    offers:
+      description: Whether Pods may have any of its GPUs.
+      type: bool
     suspects:
       description:
-        - How many GPUs are ill, or may be.
-        - With GPUs shared by time, version 0.19.0 of NVIDIA's device plugin takes only one replica of an ill GPU away and
+        - How many GPUs are unhealthy, or may be.
+        - With GPUs shared by time, version 0.19.0 of NVIDIA's device plugin takes only one replica of an unhealthy GPU away and
           hands the others out.
       type: int
 products:

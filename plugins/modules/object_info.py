@@ -35,6 +35,11 @@ options:
     description: A label selector that the objects must match, where no O(name) is given.
     type: str
     default: ""
+  objects:
+    description:
+      - Whether to read the objects. With V(false) only RV(known) tells something, for which everybody has the right.
+    type: bool
+    default: true
 extends_documentation_fragment:
   - hep.sonic.access
   - hep.sonic.attributes

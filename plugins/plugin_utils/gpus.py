@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The GPUs of a cluster: what nodes offer, who uses it, what is ill. No input or output."""
+"""The GPUs of a cluster: what nodes offer, who uses it, what is unhealthy. No input or output."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ SHARING: Final = "nvidia.com/gpu.sharing-strategy"
 REPLICAS: Final = "nvidia.com/gpu.replicas"
 #: Lines of a table that a person reads; the rest is counted.
 MOST_LINES: Final = 40
-COLUMNS: Final = ("node", "product", "sharing", "offered", "free", "ill", "used by")
+#: Names of nodes in one message.
+MOST_NAMES: Final = 10
+COLUMNS: Final = ("node", "product", "sharing", "offered", "free", "unhealthy", "used by")
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Resource:
     """One resource of a node, such as ``nvidia.com/gpu``.
 
     Args:
-        capacity: How many the node has, the ill ones among them.
+        capacity: How many the node has, the unhealthy ones among them.
         allocatable: How many Pods may have.
         used: How many Pods have that are on the node and have not ended.
     """
@@ -46,7 +48,7 @@ class Resource:
         return max(0, self.allocatable - self.used)
 
     @property
-    def ill(self) -> int:
+    def unhealthy(self) -> int:
         """How many the device plugin has taken away."""
         return max(0, self.capacity - self.allocatable)
 
@@ -84,21 +86,21 @@ class GpuNode:
 
     @property
     def suspects(self) -> int:
-        """How many GPUs are ill, or may be.
+        """How many GPUs are unhealthy, or may be.
 
-        With GPUs shared by time, version 0.19.0 of NVIDIA's device plugin takes one replica of an ill GPU away, and
-        hands the others out: each that is missing may stand for a GPU of its own.
+        With GPUs shared by time, version 0.19.0 of NVIDIA's device plugin takes one replica of an unhealthy GPU away,
+        and hands the others out: each that is missing may stand for a GPU of its own.
         """
-        ill = sum(resource.ill for resource in self.resources.values())
-        return min(ill, self.gpus) if self.gpus else ill
+        unhealthy = sum(resource.unhealthy for resource in self.resources.values())
+        return min(unhealthy, self.gpus) if self.gpus else unhealthy
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as a task's result."""
         resources = {
-            name: {**asdict(resource), "free": resource.free, "ill": resource.ill}
+            name: {**asdict(resource), "free": resource.free, "unhealthy": resource.unhealthy}
             for name, resource in self.resources.items()
         }
-        return asdict(self) | {"resources": resources, "suspects": self.suspects}
+        return asdict(self) | {"resources": resources, "offers": self.offers, "suspects": self.suspects}
 
 
 def describe(nodes: Iterable[Manifest], pods: Iterable[Manifest], resources: Sequence[str]) -> list[GpuNode]:
@@ -182,15 +184,35 @@ def products(nodes: Iterable[GpuNode]) -> dict[str, int]:
     return dict(sorted(Counter(node.product for node in nodes if node.product).items()))
 
 
-def unknown_products(wanted: Iterable[str], nodes: Iterable[GpuNode]) -> list[str]:
-    """Return a warning for each product that no node has, with those that there are."""
+def unknown_products(wanted: Iterable[Sequence[str]], nodes: Iterable[GpuNode]) -> list[str]:
+    """Return a warning for each entry of which no node has a product, with the products that there are."""
     known = products(nodes)
     there = ", ".join(f"{name} ({count})" for name, count in known.items()) or f"none: no node has the label {PRODUCT}"
     return [
-        f"No node has the GPU product {product}: nothing that asks for it can be placed now. Products of the cluster, "
-        f"with the number of nodes: {there}."
-        for product in dict.fromkeys(wanted)
-        if product not in known
+        f"No node has the GPU product {' or '.join(names)}: nothing that asks for it can be placed now. "
+        f"Products of the cluster, with the number of nodes: {there}."
+        for names in dict.fromkeys(map(tuple, wanted))
+        if not known.keys() & set(names)
+    ]
+
+
+def idle(selector: Mapping[str, str], missing: Sequence[str], meant: int) -> list[str]:
+    """Return warnings of nodes that should offer GPUs and do not.
+
+    Args:
+        selector: Labels of the nodes that are meant.
+        missing: Those of them that are ready and offer none.
+        meant: How many there are.
+    """
+    if not meant:
+        labels = ", ".join(f"{key}={value}" for key, value in selector.items())
+        return [f"No node has {labels}: none offers a GPU. Label the nodes, by rules of gpu_node_labels for example."]
+    if not missing:
+        return []
+    names = f"{', '.join(missing[:MOST_NAMES])}{', ...' if len(missing) > MOST_NAMES else ''}"
+    where = f"{len(missing)} of {meant} nodes offer no GPU: {names}."
+    return [
+        f"{where} The log of the device plugin there names the driver's library that it misses, or the GPU that fails."
     ]
 
 
@@ -214,6 +236,6 @@ def _row(node: GpuNode) -> tuple[str, ...]:
         f"{node.sharing} x{node.replicas}" if node.sharing != "none" else "none",
         str(sum(resource.allocatable for resource in resources)),
         str(sum(resource.free for resource in resources)),
-        str(sum(resource.ill for resource in resources)),
+        str(sum(resource.unhealthy for resource in resources)),
         ", ".join(f"{namespace} {count}" for namespace, count in node.users.items()) or "nobody",
     )

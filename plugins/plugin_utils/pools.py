@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from ansible_collections.hep.sonic.plugins.plugin_utils.errors import SonicError
-from ansible_collections.hep.sonic.plugins.plugin_utils.gpus import PRODUCT, SHARING
 from ansible_collections.hep.sonic.plugins.plugin_utils.objects import Manifest
 from ansible_collections.hep.sonic.plugins.plugin_utils.options import Spec, check_name, fill
 from ansible_collections.hep.sonic.plugins.plugin_utils.quantity import with_limits
@@ -20,6 +19,9 @@ Pool = dict[str, Any]
 
 #: What GPU Feature Discovery appends to the product of GPUs that are shared.
 SHARED: Final = "-SHARED"
+#: What GPUs are offered as, and what is appended where a site renames those that Pods share.
+WHOLE: Final = "nvidia.com/gpu"
+RENAMED: Final = ".shared"
 
 #: The options of an element of ``sonic_pools``; the role ``common`` documents them.
 POOL_SPEC: Final[Spec] = {
@@ -32,7 +34,7 @@ POOL_SPEC: Final[Spec] = {
         "type": "dict",
         "apply_defaults": True,
         "options": {
-            "resource": {"type": "str", "default": "nvidia.com/gpu"},
+            "resource": {"type": "str", "default": WHOLE},
             "count": {"type": "int", "default": 1},
             "product": {"type": "str", "default": ""},
             "sharing": {"type": "str", "choices": ["allow", "only", "never"], "default": "allow"},
@@ -110,6 +112,11 @@ def _fill_pool(pool: Any, where: str, resource_ratio: float) -> Pool:
     gpu = filled["gpu"]
     if gpu["count"] < 0:
         raise SonicError(f"{where}.gpu.count is {gpu['count']}: it must be at least 0.")
+    if gpu["sharing"] == "never" and gpu["resource"].endswith(RENAMED):
+        raise SonicError(
+            f"{where}.gpu.sharing is never, but its resource, {gpu['resource']}, is of GPUs that Pods share.",
+            f"Ask for {gpu['resource'].removesuffix(RENAMED)}, or allow sharing.",
+        )
     requests = filled["resources"]["requests"] | ({gpu["resource"]: gpu["count"]} if gpu["count"] else {})
     try:
         resources = with_limits(filled["resources"] | {"requests": requests}, resource_ratio)
@@ -121,21 +128,22 @@ def _fill_pool(pool: Any, where: str, resource_ratio: float) -> Pool:
 def place(gpu: Mapping[str, Any], affinity: Mapping[str, Any]) -> Manifest:
     """Return `affinity` with what a pool's GPUs ask of nodes besides.
 
-    GPU Feature Discovery appends ``-SHARED`` to the product of GPUs that Pods share.
+    GPU Feature Discovery describes a resource in labels that begin with its name, and parts of GPUs under names of
+    their own as GPUs.
 
     Args:
         gpu: The pool's ``gpu``.
         affinity: The pool's own.
     """
-    product, sharing = gpu["product"], gpu["sharing"]
-    names = {"never": [product], "only": [f"{product}{SHARED}"], "allow": [product, f"{product}{SHARED}"]}[sharing]
-    if not gpu["count"] or (not product and sharing == "allow"):
-        return dict(affinity)
-    if product:
-        wanted = {"key": PRODUCT, "operator": "In", "values": names}
+    names = product_names(gpu)
+    prefix = gpu["resource"].removesuffix(RENAMED)
+    if names:
+        wanted = {"key": f"{prefix}.product", "operator": "In", "values": names}
+    elif gpu["count"] and gpu["sharing"] != "allow" and not gpu["resource"].endswith(RENAMED):
+        operator = "In" if gpu["sharing"] == "only" else "NotIn"
+        wanted = {"key": f"{prefix}.sharing-strategy", "operator": operator, "values": ["time-slicing", "mps"]}
     else:
-        operator = "In" if sharing == "only" else "NotIn"
-        wanted = {"key": SHARING, "operator": operator, "values": ["time-slicing", "mps"]}
+        return dict(affinity)
     nodes = dict(affinity.get("nodeAffinity") or {})
     required = nodes.get("requiredDuringSchedulingIgnoredDuringExecution") or {}
     terms = [  # any of which may hold
@@ -146,11 +154,30 @@ def place(gpu: Mapping[str, Any], affinity: Mapping[str, Any]) -> Manifest:
     return {**affinity, "nodeAffinity": nodes}
 
 
-def gpu_products(pools: Sequence[Pool]) -> list[str]:
-    """Return the GPU products that pools ask for: some node must have each.
+def product_names(gpu: Mapping[str, Any]) -> list[str]:
+    """Return what the labels of nodes may call the GPUs of a pool; nothing where any will do.
+
+    GPU Feature Discovery appends ``-SHARED`` to the product of GPUs that Pods share under the name of whole ones.
+
+    Args:
+        gpu: The pool's ``gpu``.
+    """
+    product = gpu["product"]
+    if not gpu["count"] or not product:
+        return []
+    if gpu["resource"].endswith(RENAMED):
+        return [product]
+    return {"never": [product], "only": [f"{product}{SHARED}"], "allow": [product, f"{product}{SHARED}"]}[
+        gpu["sharing"]
+    ]
+
+
+def gpu_products(pools: Sequence[Pool]) -> list[list[str]]:
+    """Return the GPU products that pools ask for: of each entry, some node must have one.
 
     Args:
         pools: What `fill_pools` returns.
     """
-    wanted = [pool["gpu"] for pool in pools if pool["gpu"]["product"] and pool["gpu"]["count"]]
-    return [f"{gpu['product']}{SHARED if gpu['sharing'] == 'only' else ''}" for gpu in wanted]
+    return [
+        names for pool in pools if pool["gpu"]["resource"].startswith(WHOLE) and (names := product_names(pool["gpu"]))
+    ]

@@ -56,7 +56,8 @@ def main() -> None:
         title, measurement = MEASUREMENTS[name]
         with step(title):
             results[name] = {"date": time.strftime("%Y-%m-%d"), "machine": machine(), "figures": measurement()}
-    RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+        # each at once: the next one may fail
+        RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     if missing := sorted(set(MEASUREMENTS) - set(results)):
         sys.exit(f"Not written to {DOCUMENT.name} yet, for want of {', '.join(missing)}.")
     DOCUMENT.write_text(render(results), encoding="utf-8")

@@ -39,6 +39,8 @@ VARIABLES: Final[Mapping[str, Any]] = {
         {"name": "t4", "replicas": SERVERS, "gpu": {"product": "Tesla-T4"}, "tolerations": TOLERATIONS},
     ],
     "sonic_instance": INSTANCE,
+    "triton_model_sources": [{"name": "own", "type": "nfs", "server": "nfs.example.org", "path": "/models"}],
+    "triton_pod_security": "privileged",
     "envoy_tolerations": TOLERATIONS,
     "sonic_discovery_seconds": 1,
     "triton_rollout_step": "100%",

@@ -30,6 +30,7 @@ from tests.faults.test_autoscaling import (
     DEPLOYMENT,
     LARGEST,
     SERVICE_SECONDS,
+    SOURCES,
     TARGET,
     scaled,
     servers,
@@ -45,7 +46,6 @@ CLIENTS: Final = 10
 STEP_SECONDS: Final = 15.0
 #: Requests a second of one client, so that one is in flight.
 ONE_IN_FLIGHT: Final = 1 / SERVICE_SECONDS
-KEDA: Final = "keda"
 #: Seconds for which something is away.
 AWAY_SECONDS: Final = 60.0
 ROUNDS: Final = 20
@@ -116,32 +116,41 @@ def test_requests_that_trickle_in_meet_servers_that_leave(site: Site, tmp_path: 
 
 
 @contextmanager
-def without_keda(site: Site, deployment: str) -> Iterator[None]:
-    """Have no Pod of a part of KEDA for a while; the playbook brings it back."""
-    site.scale(DEPLOYMENT.path(KEDA, deployment), 0)
+def without(site: Site, namespace: str, deployment: str) -> Iterator[None]:
+    """Have no Pod of a Deployment for a while; the playbook brings it back."""
+    site.scale(DEPLOYMENT.path(namespace, deployment), 0)
     try:
         yield
     finally:
         site.repeat()
 
 
-@pytest.mark.parametrize("part", ["keda-operator", "keda-metrics-apiserver"])
-def test_servers_stay_while_keda_is_away(site: Site, tmp_path: Path, part: str) -> None:
+@pytest.mark.parametrize(
+    ("source", "namespace", "part"),
+    [
+        ("envoy", "keda", "keda-operator"),
+        ("envoy", "keda", "keda-metrics-apiserver"),
+        ("prometheus", "monitoring", "prometheus"),
+    ],
+)
+def test_servers_stay_while_who_scales_is_away(
+    site: Site, tmp_path: Path, source: str, namespace: str, part: str
+) -> None:
     load = steady(LARGEST * TARGET + 2)
     patient = replace(load, name="until the servers are there", deadline=120)
     folders = tmp_path / "patient", tmp_path / "load"
     for folder in folders:
         folder.mkdir()
-    site.deploy(scaled(1))
+    site.deploy(scaled(1, source))
     with client(site.target, [patient], folders[0]) as finish_patient:
         site.wait(lambda: len(site.serving("triton")) == LARGEST, 120)
         with client(site.target, [load], folders[1]) as finish:
             (requests,) = finish_patient().values()
-            with watch(site) as watched, without_keda(site, part):
+            with watch(site) as watched, without(site, namespace, part):
                 time.sleep(AWAY_SECONDS)
             seen = finish()
     assert all(request.outcome == OK for request in requests)
-    summaries = tell("keda", f"{part} is away for a minute", "KEDA", seen)
+    summaries = tell("keda", f"{part} is away for a minute", SOURCES[source], seen)
     assert {wanted for _moment, wanted, _ready in watched.seen} == {LARGEST}
     assert summaries[load.name].failed == 0
 

@@ -54,13 +54,15 @@ def look(cluster: Cluster, name: str) -> GpuNode:
     return found
 
 
-def offers(site: Site, name: str, product: str, count: int, ill: int = 0) -> None:
+def offers(site: Site, name: str, product: str, count: int, unhealthy: int = 0) -> None:
     """Wait until a node offers so many GPUs of a product, and labels say so, too."""
 
     def so() -> bool:
         node = look(site.cluster, name)
         resource = node.resources.get(GPU)
-        return resource is not None and (node.product, resource.allocatable, resource.ill) == (product, count, ill)
+        if resource is None:
+            return False
+        return (node.product, resource.allocatable, resource.unhealthy) == (product, count, unhealthy)
 
     site.wait(so, 60)
 
@@ -136,7 +138,7 @@ def test_a_gpu_that_fails_is_taken_away_and_no_request_notices(site: Site, tmp_p
     prepare(site, LIKE, COMMON)
     with client(site.target, COMMON.streams(LIKE), tmp_path) as finish:
         with broken(site, gpu=3):
-            offers(site, VICTIM, product(2), COUNT - 1, ill=1)
+            offers(site, VICTIM, product(2), COUNT - 1, unhealthy=1)
             assert look(site.cluster, VICTIM).suspects == 1
         offers(site, VICTIM, product(2), COUNT)
         seen = finish()
@@ -153,7 +155,7 @@ def test_gpus_are_shared_by_a_label_and_one_that_fails_then_may_be_several(site:
         offers(site, "node-1", product(1), COUNT)
         with broken(site, gpu=5):
             # the trap of version 0.19.0: the other half of the sick GPU is still handed out
-            offers(site, VICTIM, f"{product(2)}-SHARED", 2 * COUNT - 1, ill=1)
+            offers(site, VICTIM, f"{product(2)}-SHARED", 2 * COUNT - 1, unhealthy=1)
             assert look(site.cluster, VICTIM).suspects == 1
     finally:
         INSTANCE.must("hep.sonic.cluster")

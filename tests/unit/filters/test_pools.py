@@ -98,6 +98,10 @@ def test_values_have_their_types() -> None:
         ([{"name": "a", "gpu": {"count": -1}}], r"gpu\.count is -1"),
         ([{"name": "a", "gpu": {"model": "T4"}}], "model"),
         ([{"name": "a", "gpu": {"sharing": "sometimes"}}], "sharing must be one of"),
+        (
+            [{"name": "a", "gpu": {"sharing": "never", "resource": "nvidia.com/gpu.shared"}}],
+            "is of GPUs that Pods share",
+        ),
         ([{"name": "a", "resources": {"requests": {"cpu": "many"}}}], r"sonic_pools\[0\]\.resources: 'many' is not"),
     ],
 )
@@ -137,6 +141,18 @@ def required(pool: Mapping[str, Any]) -> Any:
         ({"product": "Tesla-T4"}, ("nvidia.com/gpu.product", "In", ["Tesla-T4", "Tesla-T4-SHARED"])),
         ({"product": "Tesla-T4", "sharing": "never"}, ("nvidia.com/gpu.product", "In", ["Tesla-T4"])),
         ({"product": "Tesla-T4", "sharing": "only"}, ("nvidia.com/gpu.product", "In", ["Tesla-T4-SHARED"])),
+        (
+            {"product": "Tesla-T4", "resource": "nvidia.com/gpu.shared"},
+            ("nvidia.com/gpu.product", "In", ["Tesla-T4"]),
+        ),
+        (
+            {"product": "NVIDIA-A100-MIG-1g.10gb", "sharing": "never", "resource": "nvidia.com/mig-1g.10gb"},
+            ("nvidia.com/mig-1g.10gb.product", "In", ["NVIDIA-A100-MIG-1g.10gb"]),
+        ),
+        (
+            {"sharing": "only", "resource": "nvidia.com/mig-1g.10gb"},
+            ("nvidia.com/mig-1g.10gb.sharing-strategy", "In", ["time-slicing", "mps"]),
+        ),
         ({"sharing": "only"}, ("nvidia.com/gpu.sharing-strategy", "In", ["time-slicing", "mps"])),
         ({"sharing": "never"}, ("nvidia.com/gpu.sharing-strategy", "NotIn", ["time-slicing", "mps"])),
     ],
@@ -164,7 +180,7 @@ def test_the_products_that_pools_ask_for() -> None:
         {"name": "c"},
         {"name": "d", "gpu": {"product": "NVIDIA-H100", "count": 0}},
     ]
-    assert gpu_products(fill_pools(pools, 2)) == ["Tesla-T4", "NVIDIA-A10-SHARED"]
+    assert gpu_products(fill_pools(pools, 2)) == [["Tesla-T4", "Tesla-T4-SHARED"], ["NVIDIA-A10-SHARED"]]
 
 
 @pytest.mark.parametrize(

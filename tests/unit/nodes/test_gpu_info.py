@@ -17,6 +17,7 @@ from ansible_collections.hep.sonic.plugins.plugin_utils.gpus import (
     GpuNode,
     Resource,
     describe,
+    idle,
     products,
     table,
     unknown_products,
@@ -105,6 +106,15 @@ def test_a_node_without_gpus_is_waited_for_while_it_is_ready(cluster: Cluster, f
     assert farm
 
 
+def test_nodes_that_should_offer_gpus_and_do_not_are_named() -> None:
+    selector = {"nvidia.com/gpu.present": "true"}
+    assert idle(selector, [], 3) == []
+    assert "No node has nvidia.com/gpu.present=true" in idle(selector, [], 0)[0]
+    (warning,) = idle(selector, [f"gpu-{number}" for number in range(12)], 100)
+    assert "12 of 100 nodes offer no GPU: gpu-0, " in warning
+    assert "gpu-9, ..." in warning
+
+
 def test_an_ill_gpu_that_is_shared_may_be_several() -> None:
     whole = GpuNode("a", ready=True, gpus=4, resources={"nvidia.com/gpu": Resource(4, 3, 2)})
     assert (whole.suspects, whole.resources["nvidia.com/gpu"].free) == (1, 1)
@@ -116,7 +126,7 @@ def test_an_ill_gpu_that_is_shared_may_be_several() -> None:
 def test_a_person_reads_a_table(cluster: Cluster, farm: str) -> None:
     lines = list(table([look(cluster)["info-t4"], look(cluster)["info-ill"]]))
     assert [line.split() for line in lines[:1]] == [
-        ["node", "product", "sharing", "offered", "free", "ill", "used", "by"]
+        ["node", "product", "sharing", "offered", "free", "unhealthy", "used", "by"]
     ]
     assert lines[1].split()[-5:] == ["4", "0", "0", farm, "4"]
     assert lines[2].split()[-4:] == ["0", "0", "0", "nobody"]
@@ -127,8 +137,16 @@ def test_a_person_reads_a_table(cluster: Cluster, farm: str) -> None:
 
 def test_a_product_that_no_node_has_is_named_with_those_that_there_are(cluster: Cluster, farm: str) -> None:
     nodes = look(cluster).values()
-    (warning,) = unknown_products(["Tesla-T4", "NVIDIA-H100", "NVIDIA-H100"], nodes)
-    assert "No node has the GPU product NVIDIA-H100" in warning
+    (warning,) = unknown_products(
+        [
+            ["Tesla-T4"],
+            ["NVIDIA-A10", "NVIDIA-A10-SHARED"],
+            ["NVIDIA-H100", "NVIDIA-H100-SHARED"],
+            ["NVIDIA-H100", "NVIDIA-H100-SHARED"],
+        ],
+        nodes,
+    )
+    assert "No node has the GPU product NVIDIA-H100 or NVIDIA-H100-SHARED" in warning
     assert "NVIDIA-A10-SHARED (1), Tesla-T4 (2)" in warning
-    assert "none: no node has the label" in unknown_products(["X"], [])[0]
+    assert "none: no node has the label" in unknown_products([["X"]], [])[0]
     assert farm

@@ -20,15 +20,36 @@ PROGRAMS: Final = Path(sys.executable).parent
 INSTANCE: Final = "sonic-cms"
 
 
-def inventory_of(folder: Path, kubeconfig: Path, clusters: Mapping[str, Any], instances: Mapping[str, Any]) -> Path:
-    """Write the inventory of a cluster and an instance on it; return its folder."""
-    values = {
+CLUSTER: Final = "geddes"
+
+
+def inventory_of(
+    folder: Path,
+    kubeconfig: Path,
+    clusters: Mapping[str, Any],
+    instances: Mapping[str, Any],
+    others: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Path:
+    """Write the inventory of a cluster and an instance on it; return its folder.
+
+    Args:
+        folder: Where to write it.
+        kubeconfig: The access to the cluster.
+        clusters: Variables of the cluster.
+        instances: Variables of the instance.
+        others: More clusters, by name, each with its variables; the same API server answers for them.
+    """
+    values: dict[str, dict[str, Any]] = {
         "clusters": {"sonic_kubeconfig": str(kubeconfig), **clusters},
         "instances": {"triton_model_sources": [{"name": "own", "type": "pvc", "claim": "models"}], **instances},
     }
+    values["instances"]["sonic_cluster"] = CLUSTER
     inventory = folder / "inventory"
     (inventory / "group_vars").mkdir(parents=True)
-    hosts: dict[str, Any] = {"clusters": {"hosts": {"geddes": {}}}, "instances": {"hosts": {INSTANCE: {}}}}
+    hosts: dict[str, Any] = {
+        "clusters": {"hosts": {CLUSTER: {}, **(others or {})}},
+        "instances": {"hosts": {INSTANCE: {}}},
+    }
     (inventory / "hosts.yml").write_text(yaml.safe_dump(hosts))
     for group, variables in values.items():
         (inventory / f"group_vars/{group}.yml").write_text(yaml.safe_dump(variables))

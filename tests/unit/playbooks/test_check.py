@@ -106,3 +106,25 @@ def test_who_sets_the_number_of_servers_already_is_named_before_a_change(
         cluster.request("DELETE", scalers.path(INSTANCE, "somebody"))
     assert play("hep.sonic.check", inventory).status == 0
     assert versions(cluster) == before
+
+
+def test_what_one_cluster_cannot_take_keeps_the_others_as_they_are(
+    tmp_path: Path, kubeconfig: Path, cluster: Cluster
+) -> None:
+    before = versions(cluster)
+    run = play("hep.sonic.site", inventory_of(tmp_path, kubeconfig, {}, {}, {"anvil": {"keda_mode": "existing"}}))
+    assert run.status != 0
+    assert any("keda_mode is existing" in task.result.get("msg", "") for task in run.tasks)
+    assert versions(cluster) == before
+    assert not run.applied()
+
+
+def test_nothing_is_deployed_where_the_cluster_could_not_be_prepared(
+    tmp_path: Path, kubeconfig: Path, cluster: Cluster
+) -> None:
+    cluster.request("POST", NAMESPACES.path(), body={"metadata": {"name": "somebodys"}})
+    others: dict[str, Any] = {"anvil": {"preflight_namespaces": []}}
+    run = play("hep.sonic.site", inventory_of(tmp_path, kubeconfig, {}, {"sonic_namespace": "somebodys"}, others))
+    assert run.status != 0
+    assert "The cluster geddes could not be prepared" in run.tasks[-1].result["msg"], run.output
+    assert {task.host for task in run.applied()} <= {"geddes", "anvil"}
