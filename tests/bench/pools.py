@@ -11,6 +11,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,16 +31,37 @@ DURATION: Final = 30
 METRICS_PORT: Final = 8002
 
 
-def deployment(policy: str) -> Mapping[str, Any]:
+@dataclass(frozen=True)
+class Way:
+    """How requests are spread over the pools.
+
+    Args:
+        policy: The policy of ``envoy_balancing``.
+        slow_target: The slow pool's ``target_in_flight``: its weight beside the fast one's.
+    """
+
+    policy: str
+    slow_target: int = SLOW_TARGET
+
+
+#: The chart that we replace knows no pools: each server gets the same.
+WAYS: Final = {
+    "least_request": Way("least_request"),
+    "weighted_round_robin": Way("round_robin"),
+    "round_robin": Way("round_robin", slow_target=FAST_TARGET),
+}
+
+
+def deployment(way: Way) -> Mapping[str, Any]:
     """Return the variables of both pools."""
     common = {**POOL, "replicas": SERVERS}
-    slow = {"extra_env": [{"name": "PACED_FACTOR", "value": str(FACTOR)}], "target_in_flight": SLOW_TARGET}
+    slow = {"extra_env": [{"name": "PACED_FACTOR", "value": str(FACTOR)}], "target_in_flight": way.slow_target}
     return {
         "sonic_pools": [
             {**common, "name": "fast", "target_in_flight": FAST_TARGET},
             {**common, "name": "slow", **slow},
         ],
-        "envoy_balancing": {"policy": policy},
+        "envoy_balancing": {"policy": way.policy},
         "sonic_discovery_seconds": 2,
     }
 
@@ -57,12 +79,12 @@ def answered(site: Site, pool: str) -> int:
     return total
 
 
-def measure_policy(site: Site, policy: str) -> dict[str, float]:
-    """Deploy with a policy, send requests, and return what became of them."""
-    site.deploy(deployment(policy))
+def measure_way(site: Site, name: str) -> dict[str, float]:
+    """Deploy in a way, send requests, and return what became of them."""
+    site.deploy(deployment(WAYS[name]))
     site.settle({"triton": 2 * SERVERS, "envoy": 2}, spread=False)
     before = {pool: answered(site, pool) for pool in ("fast", "slow")}
-    stream = Stream(policy, "paced", rate=RATE, count=RATE * DURATION, service_seconds=SECONDS)
+    stream = Stream(name, "paced", rate=RATE, count=RATE * DURATION, service_seconds=SECONDS)
     with tempfile.TemporaryDirectory() as folder, client(site.target, [stream], Path(folder)) as finish:
         time.sleep(DURATION + 5)
         (requests,) = finish().values()
@@ -77,11 +99,11 @@ def measure_policy(site: Site, policy: str) -> dict[str, float]:
 
 
 def measure_pools() -> dict[str, Any]:
-    """Return what clients see of both policies."""
+    """Return what clients see of each way."""
     change_lab()
     with Cluster(Access(kubeconfig=str(LAB / "kubeconfig"))) as cluster:
         site = Site(cluster, keep_dns)
-        found = {policy: measure_policy(site, policy) for policy in ("least_request", "round_robin")}
+        found = {name: measure_way(site, name) for name in WAYS}
     INSTANCE.remove()
     return {
         "factor": FACTOR,

@@ -25,13 +25,20 @@ LARGE: Final = {
     "deploy_unchanged": "the servers, nothing to be done",
 }
 
+#: The rows of the table about two pools.
+WAYS: Final = {
+    "least_request": "`least_request`",
+    "weighted_round_robin": "`round_robin`",
+    "round_robin": "`round_robin`, equal",
+}
+
 PAGE: Final = """\
 # Benchmarks
 
 Written by `make bench` (`python -m tests.bench`), with the figures in `tests/bench/results.json`. What is compared is
 measured in turns, in one run, on one machine: the ratios carry over to yours, the seconds do not.
 
-Machine: {cpus} x {cpu}, Python {python}, ansible-core {core}, {date}.
+Machine: {cpus} x {cpu}, Python {python}, ansible-core {core}. Measured: {dates}.
 
 ## Applying objects
 
@@ -70,9 +77,14 @@ values are checked: {total:g} s ({up:g} s the lab, {site:g} s the playbook).
 
 Two servers that take {pools[factor]:g} times as long beside two quick ones, with `target_in_flight`
 {pools[slow_target]} and {pools[fast_target]}; {pools[rate]} requests a second of {pools[seconds]:g} s on a quick one,
-{pools[duration]} s each way. With `least_request`, the quick pool gets {pools[least_request][fast_share]:.0%} of the
-requests, and the 99th percentile is **{p99_ratio:.2f}** of that with `round_robin`
-({pools[least_request][p99]:.0f} ms, {pools[round_robin][p99]:.0f} ms).
+{pools[duration]} s each way. "Equal" gives both pools the same target, as where nothing is known of their speed.
+
+| `envoy_balancing` | the quick pool's share | p50 ms | p99 ms | failed |
+| --- | --- | --- | --- | --- |
+{ways}
+
+The 99th percentile with `least_request` is **{p99_ratio:.2f}** of that with `round_robin` of equal pools, and
+{weighted_ratio:.2f} of that with `round_robin` whose weights are right.
 
 ## Envoy in front of Triton
 
@@ -107,7 +119,7 @@ def render(results: Results) -> str:
         cpu=machine["cpu"],
         python=machine["python"],
         core=machine["ansible-core"],
-        date=results["apply"]["date"],
+        dates=", ".join(f"{name} {result['date']}" for name, result in results.items()),
         rounds=apply["rounds"],
         apply="\n".join(map(_row, apply["rows"])),
         ours=OURS,
@@ -124,13 +136,19 @@ def render(results: Results) -> str:
         site=start["site"],
         unchanged=site["wall"],
         pools=pools,
+        ways="\n".join(f"| {name} | {_seen(pools[key])} |" for key, name in WAYS.items()),
         p99_ratio=pools["least_request"]["p99"] / pools["round_robin"]["p99"],
+        weighted_ratio=pools["least_request"]["p99"] / pools["weighted_round_robin"]["p99"],
         requests=proxy["requests"],
         direct=proxy["direct_ms"],
         envoy=proxy["envoy_ms"],
         added=proxy["added_ms"],
         envoy_cpu=proxy["envoy_cpu_ms"],
     )
+
+
+def _seen(figures: Mapping[str, Any]) -> str:
+    return f"{figures['fast_share']:.0%} | {figures['p50']:.0f} | {figures['p99']:.0f} | {figures['failed']}"
 
 
 def _costs(cost: Mapping[str, Any]) -> str:
