@@ -19,6 +19,11 @@ attributes:
   async:
     description: Supports being used with the C(async) keyword.
     support: none
+"""
+
+    GROUP = r"""
+options: {}
+attributes:
   action_group:
     description: Use C(group/hep.sonic.all) in C(module_defaults) to set options of all actions of this collection.
     support: full

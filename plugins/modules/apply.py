@@ -60,28 +60,6 @@ options:
     type: list
     elements: dict
     default: []
-  downloads:
-    description:
-      - YAML files of other projects, whose objects are applied as they are. They are not templates.
-      - Nothing is applied unless every sum is right. What was downloaded once is kept on this machine.
-    type: list
-    elements: dict
-    default: []
-    suboptions:
-      url:
-        description: Where the file was released.
-        type: str
-        required: true
-      sha256:
-        description: Its SHA-256 sum, in hexadecimal digits.
-        type: str
-        required: true
-  mirrors:
-    description:
-      - Where O(downloads) are taken from instead, for sites that do not reach the internet. The beginning of URLs, and what takes its
-        place, the beginning of other URLs or the path of a folder. The longest one that fits counts.
-    type: dict
-    default: {}
   initial:
     description:
       - Fields that are set when their object is created and belong to somebody else afterwards, such as
@@ -171,8 +149,10 @@ options:
     type: int
     default: 10
 extends_documentation_fragment:
+  - hep.sonic.downloads
   - hep.sonic.access
   - hep.sonic.attributes
+  - hep.sonic.attributes.group
 attributes:
   check_mode:
     description: Asks the API server for a dry run, admission included, and writes nothing.

@@ -23,13 +23,9 @@ description:
   - Ansible itself checks a role's variables only when the role starts, coerces them for that check alone, and lets
     unknown names pass.
   - Needs no cluster. One task with C(run_once) in the first play is enough.
+extends_documentation_fragment:
+  - hep.sonic.attributes
 attributes:
-  action:
-    description: Runs in the controller's process, without a connection to the host.
-    support: full
-  async:
-    description: Supports being used with the C(async) keyword.
-    support: none
   check_mode:
     description: Changes nothing in either mode.
     support: full

@@ -26,6 +26,7 @@ requirements:
 extends_documentation_fragment:
   - hep.sonic.access
   - hep.sonic.attributes
+  - hep.sonic.attributes.group
 options:
   endpoint:
     description:

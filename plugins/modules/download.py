@@ -15,34 +15,10 @@ description:
   - Fetches files into the cache that M(hep.sonic.apply) takes its downloads from. What is there already is not fetched again.
   - A file that cannot be had, or is another one than it was when it was released, is an error. So a run can know before its
     first change that nothing will be missing.
-options:
-  downloads:
-    description: The files.
-    type: list
-    elements: dict
-    default: []
-    suboptions:
-      url:
-        description: Where the file was released.
-        type: str
-        required: true
-      sha256:
-        description: Its SHA-256 sum, in hexadecimal digits.
-        type: str
-        required: true
-  mirrors:
-    description:
-      - Where O(downloads) are taken from instead, for sites that do not reach the internet. The beginning of URLs, and what takes its
-        place, the beginning of other URLs or the path of a folder. The longest one that fits counts.
-    type: dict
-    default: {}
+extends_documentation_fragment:
+  - hep.sonic.downloads
+  - hep.sonic.attributes
 attributes:
-  action:
-    description: Runs in the controller's process, without a connection to the host.
-    support: full
-  async:
-    description: Supports being used with the C(async) keyword.
-    support: none
   check_mode:
     description: Fetches all the same; nothing but this machine's cache changes.
     support: full

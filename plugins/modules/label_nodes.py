@@ -102,6 +102,7 @@ options:
 extends_documentation_fragment:
   - hep.sonic.access
   - hep.sonic.attributes
+  - hep.sonic.attributes.group
 attributes:
   check_mode:
     description: The server's own dry run of every change.

@@ -43,6 +43,7 @@ options:
 extends_documentation_fragment:
   - hep.sonic.access
   - hep.sonic.attributes
+  - hep.sonic.attributes.group
   - hep.sonic.attributes.info
 """
 

@@ -17,10 +17,8 @@ from tests.system.playbook import Run, run_playbook
 
 #: Of the environment that runs these tests, and so of its ansible-core.
 PROGRAMS: Final = Path(sys.executable).parent
-INSTANCE: Final = "sonic-cms"
-
-
 CLUSTER: Final = "geddes"
+INSTANCE: Final = "sonic-cms"
 
 
 def inventory_of(
