@@ -38,6 +38,7 @@ class ActionModule(SonicAction):
     argument_spec: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "resources": {"type": "list", "elements": "str", "default": ["nvidia.com/gpu*", "nvidia.com/mig-*"]},
         "label_selector": {"type": "dict", "default": {}},
+        "expected": {"type": "bool", "default": False},
         "products": {"type": "list", "elements": "list", "default": []},
         "wait_timeout": {"type": "int", "default": 0},
         "users": {"type": "bool", "default": True},
@@ -48,7 +49,6 @@ class ActionModule(SonicAction):
     def execute(self, params: Params, task_vars: Mapping[str, Any]) -> Result:
         """Ask the API server, in check mode, too."""
         del task_vars
-        selector = params["label_selector"]
         with Cluster(Access.from_params(params), self.progress) as cluster:
             meant, missing = self._wait(cluster, params)
             pods = cluster.list(PODS, fields=PRESENT) if params["users"] else ()
@@ -60,8 +60,8 @@ class ActionModule(SonicAction):
             for line in table(nodes):
                 self.progress(line)
         warnings = unknown_products(params["products"], nodes)
-        if selector:
-            warnings += idle(selector, missing, len(meant))
+        if params["expected"]:
+            warnings += idle(params["label_selector"], missing, len(meant))
         return result | ({"warnings": warnings} if warnings else {})
 
     def _wait(self, cluster: Cluster, params: Params) -> tuple[list[Manifest], list[str]]:

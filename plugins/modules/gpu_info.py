@@ -21,11 +21,13 @@ options:
     elements: str
     default: ["nvidia.com/gpu*", "nvidia.com/mig-*"]
   label_selector:
-    description:
-      - Labels of the nodes that are meant; all nodes by default.
-      - A warning names those of them that are ready and offer no GPU.
+    description: Labels of the nodes that are meant; all nodes by default.
     type: dict
     default: {}
+  expected:
+    description: Whether these nodes should offer GPUs by now. A warning names those that are ready and do not.
+    type: bool
+    default: false
   products:
     description:
       - Products that somebody is going to ask for, each as a list of the names that will do. A warning tells of which no node has any.

@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from ansible_collections.hep.sonic.plugins.plugin_utils.client import BUILT_IN, Cluster
+from tests.lab import pretended
 from tests.tools.common import ROOT
 from tests.unit.playbooks.inventory import INSTANCE, inventory_of, play
 
@@ -106,6 +107,23 @@ def test_who_sets_the_number_of_servers_already_is_named_before_a_change(
         cluster.request("DELETE", scalers.path(INSTANCE, "somebody"))
     assert play("hep.sonic.check", inventory).status == 0
     assert versions(cluster) == before
+
+
+def test_a_second_device_plugin_is_refused_and_a_first_one_is_not_warned_of(
+    tmp_path: Path, kubeconfig: Path, cluster: Cluster
+) -> None:
+    labels = {"nvidia.com/gpu.present": "true"}
+    inventory = inventory_of(tmp_path, kubeconfig, {"nvidia_device_plugin_mode": "install"}, {})
+    run = play("hep.sonic.check", inventory)
+    assert run.status == 0, run.output
+    assert "offer" not in run.output.replace("Look whether GPUs are offered already", "")
+    node = pretended.node("gpu-theirs", labels=labels, resources={"nvidia.com/gpu": "4"})
+    cluster.request("POST", NODES.path(), body=node)
+    try:
+        run = play("hep.sonic.check", inventory)
+    finally:
+        cluster.request("DELETE", NODES.path("", "gpu-theirs"))
+    assert "1 nodes offer GPUs already (gpu-theirs)" in run.tasks[-1].result["msg"]
 
 
 def test_what_one_cluster_cannot_take_keeps_the_others_as_they_are(
