@@ -16,7 +16,8 @@ description:
   - Owns only what it gave. Labels and annotations are server-side applied with the field manager C(hep.sonic.nodes).
     Taints are one list for all; it changes its own in it, remembers them in the annotation C(hep.sonic/taints), and
     writes the list only if nobody wrote the node meanwhile.
-  - Nothing is written unless the rules fit the nodes and the API server accepts every change.
+  - Nothing is written unless the rules fit the nodes and the API server accepts one change of each kind. Nodes that
+    have the same, are to get the same, and whose fields belong to the same managers are of one kind.
   - One LIST of the nodes, then patches of those that differ, several at a time.
 options:
   rules:
@@ -105,7 +106,7 @@ extends_documentation_fragment:
   - hep.sonic.attributes.group
 attributes:
   check_mode:
-    description: The server's own dry run of every change.
+    description: The server's own dry run of one change of each kind.
     support: full
   diff_mode:
     description: What is or shall be ours on each node that changes, and its list of taints.

@@ -17,6 +17,8 @@ from ansible_collections.hep.sonic.plugins.plugin_utils.objects import Manifest,
 
 #: Owner of the labels and annotations, by server-side apply.
 FIELD_MANAGER: Final = "hep.sonic.nodes"
+#: The same with its operation: what was written under this name in another way is not what was applied.
+OURS: Final = f"{FIELD_MANAGER} Apply"
 #: Which taints are ours: key and effect of each. The list of a node's taints is one field, which has one owner only.
 TAINTS_ANNOTATION: Final = "hep.sonic/taints"
 
@@ -136,6 +138,7 @@ class NodeChange:
         our_taints: Those of them that are ours.
         before: Its labels, annotations and taints as they are, as far as they are ours or shall be.
         after: The same as they shall be.
+        owners: Which of these labels and annotations each manager owns now.
         owns_same: Whether we own these labels and annotations already, and no others.
         remembers_other: Whether other taints than these are remembered as ours.
     """
@@ -148,6 +151,7 @@ class NodeChange:
     our_taints: Sequence[TaintId]
     before: Manifest
     after: Manifest
+    owners: Mapping[str, Mapping[str, Sequence[str]]]
     owns_same: bool
     remembers_other: bool
 
@@ -165,6 +169,12 @@ class NodeChange:
     def changes(self) -> bool:
         """Whether anything is written."""
         return self.labels_change or self.taints_change
+
+    @property
+    def kind(self) -> str:
+        """What decides whether the API server accepts it: nodes of one kind get the same in the same place."""
+        given = [self.labels, self.annotations, self.taints, self.our_taints, self.before, self.owners]
+        return json.dumps(given, sort_keys=True)
 
 
 def plan(rules: Sequence[Rule], nodes: Iterable[Manifest]) -> list[NodeChange]:
@@ -271,6 +281,10 @@ def _change(node: Manifest, wanted: Wanted) -> tuple[NodeChange, list[str]]:
                 "annotations": dict(sorted(annotations.items())),
                 "taints": [_shown(one) for one in taints],
             },
+            owners={
+                part: {manager: sorted(keys & shall[part].keys()) for manager, keys in _owners(node, part)}
+                for part in owned
+            },
             owns_same=all(owned[part] == shall[part].keys() for part in owned),
             remembers_other=remembered_taints(node) != set(ours),
         ),
@@ -280,13 +294,15 @@ def _change(node: Manifest, wanted: Wanted) -> tuple[NodeChange, list[str]]:
 
 def _owned(node: Manifest, part: str) -> set[str]:
     """Return the keys of a node's labels or annotations that are ours by server-side apply."""
-    return {
-        key.removeprefix("f:")
-        for entry in node["metadata"].get("managedFields") or []
-        if entry.get("manager") == FIELD_MANAGER and entry.get("operation") == "Apply"
-        for key in field_at(entry, ["fieldsV1", "f:metadata", f"f:{part}"]) or {}
-        if key != "."
-    }
+    return {key for manager, keys in _owners(node, part) if manager == OURS for key in keys}
+
+
+def _owners(node: Manifest, part: str) -> Iterator[tuple[str, set[str]]]:
+    """Yield who owns which keys of a node's labels or annotations, each manager with its operation."""
+    for entry in node["metadata"].get("managedFields") or []:
+        fields = field_at(entry, ["fieldsV1", "f:metadata", f"f:{part}"]) or {}
+        keys = {key.removeprefix("f:") for key in fields if key != "."}
+        yield f"{entry.get('manager', '?')} {entry.get('operation', '?')}", keys
 
 
 def _taints(node: Manifest, wanted: Wanted) -> tuple[list[Mapping[str, Any]], list[TaintId], list[str]]:

@@ -28,6 +28,8 @@ NODES: Final = BUILT_IN["", "Node"]
 CONFLICT_TRIES: Final = 5
 #: Nodes after which a line of progress comes.
 REPORT_EVERY: Final = 100
+#: How many of very many problems are told.
+SHOWN: Final = 20
 
 
 class NodeWriter:
@@ -49,14 +51,14 @@ class NodeWriter:
         self._progress = progress
 
     def preview(self) -> list[NodeChange]:
-        """Return what becomes of each node; the API server has agreed to every change, and nothing is written.
+        """Return what becomes of each node; the API server has agreed to each kind of change, and nothing is written.
 
         Raises:
             SonicError: A rule cannot be applied, or the API server refuses a change. All that is wrong is told.
         """
         nodes = {node["metadata"]["name"]: node for node in self._cluster.list(NODES)}
         changes = plan(self._rules, nodes.values())
-        self._patch_all(changes, nodes, dry_run=True)
+        self._try(changes, nodes)
         return changes
 
     def apply(self) -> list[NodeChange]:
@@ -67,11 +69,32 @@ class NodeWriter:
         """
         nodes = {node["metadata"]["name"]: node for node in self._cluster.list(NODES)}
         changes = plan(self._rules, nodes.values())
-        for dry_run in (True, False):
-            self._patch_all(changes, nodes, dry_run=dry_run)
+        self._try(changes, nodes)
+        self._write(changes, nodes)
         return changes
 
-    def _patch_all(self, changes: Sequence[NodeChange], nodes: dict[str, Manifest], *, dry_run: bool) -> None:
+    def _try(self, changes: Sequence[NodeChange], nodes: dict[str, Manifest]) -> None:
+        """Have the API server try one change of each kind.
+
+        Raises:
+            ReleaseError: Some were refused; the text names the nodes.
+        """
+        kinds: dict[str, list[NodeChange]] = {}
+        for change in changes:
+            if change.changes:
+                kinds.setdefault(change.kind, []).append(change)
+        groups = list(kinds.values())
+        outcomes = self._cluster.map(
+            lambda group: self._patch(group[0], nodes[group[0].name], dry_run=True),
+            groups,
+        )
+        refused = [(group, error) for group, error in zip(groups, outcomes, strict=True) if error]
+        if refused:
+            count, wanted = sum(len(group) for group, _ in refused), sum(map(len, groups))
+            shown = "\n".join(f"{_names(group)}: {error}" for group, error in refused[:SHOWN])
+            raise ReleaseError(f"{count} of {wanted} nodes are refused, nothing was written.\n{shown}")
+
+    def _write(self, changes: Sequence[NodeChange], nodes: dict[str, Manifest]) -> None:
         """Patch every node that changes.
 
         Raises:
@@ -81,14 +104,13 @@ class NodeWriter:
         problems: list[str] = []
         for start in range(0, len(wanted), REPORT_EVERY):
             batch = wanted[start : start + REPORT_EVERY]
-            outcomes = self._cluster.map(lambda change: self._patch(change, nodes[change.name], dry_run=dry_run), batch)
+            outcomes = self._cluster.map(lambda change: self._patch(change, nodes[change.name], dry_run=False), batch)
             problems += [f"node {change.name}: {error}" for change, error in zip(batch, outcomes, strict=True) if error]
-            if not dry_run and len(wanted) > REPORT_EVERY:
+            if len(wanted) > REPORT_EVERY:
                 self._progress(f"nodes {start + len(batch)}/{len(wanted)} written")
         if problems:
-            state = "nothing was written" if dry_run else "the others were written"
-            shown = "\n".join(problems[:20])
-            raise ReleaseError(f"{len(problems)} of {len(wanted)} nodes are refused, {state}.\n{shown}")
+            shown = "\n".join(problems[:SHOWN])
+            raise ReleaseError(f"{len(problems)} of {len(wanted)} nodes are refused, the others were written.\n{shown}")
 
     def _patch(self, change: NodeChange, node: Manifest, *, dry_run: bool) -> SonicError | None:
         """Patch one node, its taints first: what is drawn by a label must meet the taint; return why not."""
@@ -134,3 +156,9 @@ class NodeWriter:
             "dryRun": "All" if dry_run else None,
         }
         self._cluster.request("PATCH", NODES.path("", name), query=query, body=body, content_type=content_type)
+
+
+def _names(group: Sequence[NodeChange]) -> str:
+    """Return the nodes of one kind as a message names them."""
+    rest = f" and {len(group) - 1} like it" if len(group) > 1 else ""
+    return f"node {group[0].name}{rest}"

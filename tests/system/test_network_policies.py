@@ -33,14 +33,15 @@ DNS: Final = "kube-dns.kube-system.svc.cluster.local:53"
 SERVICE: Final = f"{INSTANCE.name}.{NAMESPACE}.svc.cluster.local:8001"
 API_SERVER: Final = "kubernetes.default.svc.cluster.local:443"
 
-#: Tries to connect to each argument and leaves as its last words which it could.
+#: Tries to connect to each argument and leaves as its last words which it could. A pod may start before there are rules
+#: for it on every node: the kernel asks again after 1, 3 and 7 s, and what is kept from it stays so all that time.
 PROBE: Final = """
 import json, socket, sys
 from concurrent.futures import ThreadPoolExecutor
 def reach(target):
     host, _, port = target.rpartition(":")
     try:
-        socket.create_connection((host, int(port)), timeout=3).close()
+        socket.create_connection((host, int(port)), timeout=10).close()
     except OSError:
         return False
     return True

@@ -231,3 +231,16 @@ def test_ours_are_remembered_on_the_node(farm: Farm) -> None:
     assert json.loads(remembered) == [["gpu", "NoSchedule"]]
     farm.apply()
     assert "hep.sonic/taints" not in farm.node("gpu-1")["metadata"]["annotations"]
+
+
+def test_nodes_that_get_the_same_are_tried_once_and_those_of_other_owners_too(farm: Farm) -> None:
+    with pytest.raises(SonicError, match=r"2 of 2 nodes are refused, nothing was written.\nnode gpu-1 and 1 like it: "):
+        farm.writer(rule(labels={"a": "not a value"})).apply()
+    farm.apply(rule(labels={"a": "1", "b": "1"}))
+    for name, label in (("gpu-1", "a"), ("gpu-2", "b")):
+        farm.patch(name, "somebody", {"metadata": {"labels": {label: "0"}}})
+        farm.patch(name, "somebody", {"metadata": {"labels": {label: "1"}}})
+    with pytest.raises(SonicError, match="1 of 2 nodes are refused") as error:
+        farm.writer(rule(labels={"a": "1", "b": "2"})).apply()
+    assert "node gpu-2: " in str(error.value)
+    assert farm.labels("gpu-1")["b"] == "1"
