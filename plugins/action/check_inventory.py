@@ -61,6 +61,8 @@ class ActionModule(SonicAction):
             findings[host] = [*unreadable, *found]
             if not findings[host]:  # else one mistake would be told twice
                 its_roles = sorted({role for group in its_groups for role in roles_of[group]})
+                # evaluated once, and not again for each expression that names them
+                context |= dict(self._evaluate({**defaults, **variables}, context, []))
                 findings[host] += [refusal for role in its_roles for refusal in self._refusals(role, context)]
 
         if problems := report(findings):
