@@ -90,7 +90,7 @@ class NodeWriter:
         )
         refused = [(group, error) for group, error in zip(groups, outcomes, strict=True) if error]
         if refused:
-            count, wanted = sum(len(group) for group, _ in refused), sum(map(len, groups))
+            count, wanted = sum(len(group) for group, _error in refused), sum(map(len, groups))
             shown = "\n".join(f"{_names(group)}: {error}" for group, error in refused[:SHOWN])
             raise ReleaseError(f"{count} of {wanted} nodes are refused, nothing was written.\n{shown}")
 
