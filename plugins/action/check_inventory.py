@@ -62,7 +62,9 @@ class ActionModule(SonicAction):
             if not findings[host]:  # else one mistake would be told twice
                 its_roles = sorted({role for group in its_groups for role in roles_of[group]})
                 # evaluated once, and not again for each expression that names them
-                context |= dict(self._evaluate({**defaults, **variables}, context, []))
+                context |= variables
+                unset = {name: default for name, default in defaults.items() if name not in ours}
+                context |= dict(self._evaluate(unset, context, []))
                 findings[host] += [refusal for role in its_roles for refusal in self._refusals(role, context)]
 
         if problems := report(findings):

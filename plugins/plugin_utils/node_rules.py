@@ -138,7 +138,7 @@ class NodeChange:
         our_taints: Those of them that are ours.
         before: Its labels, annotations and taints as they are, as far as they are ours or shall be.
         after: The same as they shall be.
-        owners: Which of these labels and annotations each manager owns now.
+        owners: Who owns these labels and annotations now: each key with its managers.
         owns_same: Whether we own these labels and annotations already, and no others.
         remembers_other: Whether other taints than these are remembered as ours.
     """
@@ -151,7 +151,7 @@ class NodeChange:
     our_taints: Sequence[TaintId]
     before: Manifest
     after: Manifest
-    owners: Mapping[str, Mapping[str, Sequence[str]]]
+    owners: Mapping[str, Sequence[tuple[str, str]]]
     owns_same: bool
     remembers_other: bool
 
@@ -173,8 +173,7 @@ class NodeChange:
     @property
     def kind(self) -> str:
         """What decides whether the API server accepts it: nodes of one kind get the same in the same place."""
-        given = [self.labels, self.annotations, self.taints, self.our_taints, self.before, self.owners]
-        return json.dumps(given, sort_keys=True)
+        return json.dumps([self.before, self.after, self.our_taints, self.owners])
 
 
 def plan(rules: Sequence[Rule], nodes: Iterable[Manifest]) -> list[NodeChange]:
@@ -193,7 +192,9 @@ def plan(rules: Sequence[Rule], nodes: Iterable[Manifest]) -> list[NodeChange]:
         changes.append(change)
         problems += found
     if problems:
-        raise SonicError("The rules for nodes cannot be applied, nothing was written.\n" + "\n".join(_once(problems)))
+        raise SonicError(
+            "The rules for nodes cannot be applied, nothing was written.\n" + "\n".join(first_of(problems))
+        )
     return changes
 
 
@@ -204,7 +205,7 @@ def change_of(rules: Sequence[Rule], node: Manifest) -> tuple[NodeChange, list[s
     return change, [*contradictions, *conflicts]
 
 
-def _once(problems: Iterable[str], shown: int = 20) -> list[str]:
+def first_of(problems: Iterable[str], shown: int = 20) -> list[str]:
     """Return the problems, each once, and of very many the first."""
     found = list(dict.fromkeys(problems))
     return found[:shown] + ([f"... and {len(found) - shown} more"] if len(found) > shown else [])
@@ -282,7 +283,7 @@ def _change(node: Manifest, wanted: Wanted) -> tuple[NodeChange, list[str]]:
                 "taints": [_shown(one) for one in taints],
             },
             owners={
-                part: {manager: sorted(keys & shall[part].keys()) for manager, keys in _owners(node, part)}
+                part: sorted((key, who) for who, keys in _owners(node, part) for key in keys & shall[part].keys())
                 for part in owned
             },
             owns_same=all(owned[part] == shall[part].keys() for part in owned),
@@ -298,7 +299,7 @@ def _owned(node: Manifest, part: str) -> set[str]:
 
 
 def _owners(node: Manifest, part: str) -> Iterator[tuple[str, set[str]]]:
-    """Yield who owns which keys of a node's labels or annotations, each manager with its operation."""
+    """Yield who owns which keys of a node's labels or annotations: managers with their operation, some repeatedly."""
     for entry in node["metadata"].get("managedFields") or []:
         fields = field_at(entry, ["fieldsV1", "f:metadata", f"f:{part}"]) or {}
         keys = {key.removeprefix("f:") for key in fields if key != "."}

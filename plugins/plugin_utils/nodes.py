@@ -17,6 +17,7 @@ from ansible_collections.hep.sonic.plugins.plugin_utils.node_rules import (
     NodeChange,
     Rule,
     change_of,
+    first_of,
     label_patch,
     plan,
     taint_patch,
@@ -28,8 +29,6 @@ NODES: Final = BUILT_IN["", "Node"]
 CONFLICT_TRIES: Final = 5
 #: Nodes after which a line of progress comes.
 REPORT_EVERY: Final = 100
-#: How many of very many problems are told.
-SHOWN: Final = 20
 
 
 class NodeWriter:
@@ -56,10 +55,7 @@ class NodeWriter:
         Raises:
             SonicError: A rule cannot be applied, or the API server refuses a change. All that is wrong is told.
         """
-        nodes = {node["metadata"]["name"]: node for node in self._cluster.list(NODES)}
-        changes = plan(self._rules, nodes.values())
-        self._try(changes, nodes)
-        return changes
+        return self._agree()[0]
 
     def apply(self) -> list[NodeChange]:
         """Write what changes, and return what became of each node.
@@ -67,11 +63,16 @@ class NodeWriter:
         Raises:
             SonicError: As for preview(), before anything is written; or a node could not be written: the rest is.
         """
+        changes, nodes = self._agree()
+        self._write(changes, nodes)
+        return changes
+
+    def _agree(self) -> tuple[list[NodeChange], dict[str, Manifest]]:
+        """Return what becomes of each node, once the API server has agreed to it, and the nodes as they are."""
         nodes = {node["metadata"]["name"]: node for node in self._cluster.list(NODES)}
         changes = plan(self._rules, nodes.values())
         self._try(changes, nodes)
-        self._write(changes, nodes)
-        return changes
+        return changes, nodes
 
     def _try(self, changes: Sequence[NodeChange], nodes: dict[str, Manifest]) -> None:
         """Have the API server try one change of each kind.
@@ -84,14 +85,11 @@ class NodeWriter:
             if change.changes:
                 kinds.setdefault(change.kind, []).append(change)
         groups = list(kinds.values())
-        outcomes = self._cluster.map(
-            lambda group: self._patch(group[0], nodes[group[0].name], dry_run=True),
-            groups,
-        )
+        outcomes = self._cluster.map(lambda group: self._patch(group[0], nodes[group[0].name], dry_run=True), groups)
         refused = [(group, error) for group, error in zip(groups, outcomes, strict=True) if error]
         if refused:
             count, wanted = sum(len(group) for group, _error in refused), sum(map(len, groups))
-            shown = "\n".join(f"{_names(group)}: {error}" for group, error in refused[:SHOWN])
+            shown = "\n".join(first_of(f"{_names(group)}: {error}" for group, error in refused))
             raise ReleaseError(f"{count} of {wanted} nodes are refused, nothing was written.\n{shown}")
 
     def _write(self, changes: Sequence[NodeChange], nodes: dict[str, Manifest]) -> None:
@@ -109,7 +107,7 @@ class NodeWriter:
             if len(wanted) > REPORT_EVERY:
                 self._progress(f"nodes {start + len(batch)}/{len(wanted)} written")
         if problems:
-            shown = "\n".join(problems[:SHOWN])
+            shown = "\n".join(first_of(problems))
             raise ReleaseError(f"{len(problems)} of {len(wanted)} nodes are refused, the others were written.\n{shown}")
 
     def _patch(self, change: NodeChange, node: Manifest, *, dry_run: bool) -> SonicError | None:
