@@ -20,6 +20,7 @@ from ansible_collections.hep.sonic.plugins.plugin_utils.schema import (
     Finding,
     Refusal,
     Spec,
+    Unreadable,
     check_host,
     options_of,
     report,
@@ -47,10 +48,10 @@ class ActionModule(SonicAction):
         roles_of = self._roles_of_groups()
         required = {group: self._required(members, options, defaults) for group, members in roles_of.items()}
 
-        findings: dict[str, list[Finding | Refusal]] = {}
+        findings: dict[str, list[Finding | Refusal | Unreadable]] = {}
         groups = task_vars["groups"]
         for host in sorted({host for group in GROUPS for host in groups.get(group, ())}):
-            unreadable: list[Finding] = []
+            unreadable: list[Unreadable] = []
             raw = task_vars["hostvars"].raw_get(host)
             ours = {name: value for name, value in raw.items() if name.startswith(prefixes)}
             context = {**defaults, **raw, "hostvars": task_vars["hostvars"]}
@@ -68,8 +69,9 @@ class ActionModule(SonicAction):
                 findings[host] += [refusal for role in its_roles for refusal in self._refusals(role, context)]
 
         if problems := report(findings):
+            count = len({finding for found in findings.values() for finding in found})
             raise SonicError(
-                f"{len(problems)} of the inventory's values cannot be used, so nothing was done:\n"
+                f"{count} of the inventory's values cannot be used, so nothing was done:\n"
                 + "\n".join(f"  {problem}" for problem in problems)
             )
         return {"changed": False, "hosts": sorted(findings)}
@@ -117,7 +119,7 @@ class ActionModule(SonicAction):
                 yield from map(Refusal, content)
 
     def _evaluate(
-        self, variables: Mapping[str, Any], context: Mapping[str, Any], unreadable: list[Finding]
+        self, variables: Mapping[str, Any], context: Mapping[str, Any], unreadable: list[Unreadable]
     ) -> Iterator[tuple[str, Any]]:
         """Yield the variables with their expressions evaluated; those that cannot be go to `unreadable`."""
         templar = self._templar.copy_with_new_env(available_variables=context)
@@ -128,7 +130,7 @@ class ActionModule(SonicAction):
                 continue
             except AnsibleError as error:
                 where = origin_of(name) or origin_of(value)
-                unreadable.append(Finding(name, "an expression without a value", where, str(error)))
+                unreadable.append(Unreadable(name, where, str(error)))
 
 
 def _reason(error: BaseException) -> str:

@@ -71,6 +71,21 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class Unreadable:
+    """A variable whose expression has no value.
+
+    Args:
+        key: The variable.
+        origin: Where it was written, as ``file:line``; empty where unknown.
+        reason: Why there is none.
+    """
+
+    key: str
+    origin: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Refusal:
     """Why a role refuses variables that fit the schema, each alone.
 
@@ -156,17 +171,32 @@ def check_host(
             yield Finding(name, "not set", "", f"set it in the inventory. {_meaning(options[name])}")
 
 
-def report(findings: Mapping[str, Iterable[Finding | Refusal]]) -> list[str]:
-    """Return one sentence a finding, with all the hosts that share it.
+def report(findings: Mapping[str, Iterable[Finding | Refusal | Unreadable]]) -> list[str]:
+    """Return one sentence a finding with all the hosts that share it, and one for what lacks a value for one reason.
 
     Args:
         findings: The findings by host.
     """
     hosts: dict[Finding | Refusal, list[str]] = {}
+    unreadable: dict[str, list[tuple[str, Unreadable]]] = {}
     for host, found in findings.items():
         for finding in dict.fromkeys(found):
-            hosts.setdefault(finding, []).append(host)
-    return [finding.describe(names) for finding, names in hosts.items()]
+            if isinstance(finding, Unreadable):
+                unreadable.setdefault(finding.reason, []).append((host, finding))
+            else:
+                hosts.setdefault(finding, []).append(host)
+    return [_without_value(reason, its) for reason, its in unreadable.items()] + [
+        finding.describe(names) for finding, names in hosts.items()
+    ]
+
+
+def _without_value(reason: str, findings: Sequence[tuple[str, Unreadable]]) -> str:
+    """Return the sentence about all variables that have no value for one reason."""
+    hosts = dict.fromkeys(host for host, _finding in findings)
+    places = {finding.key: f" ({finding.origin})" if finding.origin else "" for _host, finding in findings}
+    (first, where), *others = places.items()
+    more = f" and {len(others)} more, such as {others[0][0]}{others[0][1]}, have" if others else " has"
+    return f"{first}{where}{more} no value for {', '.join(hosts)}: {reason}"
 
 
 def _check_value(spec: Spec, value: Value) -> Iterator[Finding]:

@@ -59,7 +59,7 @@ sonic_longest_request: "{{ no_such_variable }}"
     assert f'envoy_replicas is "3" ({file}:3) {hosts}: write a whole number, without quotes.' in message
     assert f'envoy_exposure.mode is "nodport" ({file}:5) {hosts}: choose one of' in message
     assert 'Did you mean "nodeport"?' in message
-    assert f"sonic_longest_request is an expression without a value ({file}:6) {hosts}:" in message
+    assert f"sonic_longest_request ({file}:6) has no value {hosts}:" in message
     assert message.startswith("4 of the inventory's values")
 
 

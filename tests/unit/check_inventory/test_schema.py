@@ -12,7 +12,13 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.hep.sonic.plugins.plugin_utils.schema import check_host, options_of, report, roles_by_group
+from ansible_collections.hep.sonic.plugins.plugin_utils.schema import (
+    Unreadable,
+    check_host,
+    options_of,
+    report,
+    roles_by_group,
+)
 
 OPTIONS = options_of(
     yaml.safe_load(text)
@@ -141,6 +147,20 @@ def test_all_departures_are_reported_at_once() -> None:
 def test_hosts_that_share_a_departure_share_its_sentence() -> None:
     findings = {host: list(check_host(OPTIONS, PREFIXES, (), {"envoy_log": 1})) for host in ("atlas", "cms")}
     assert report(findings) == ["envoy_log is 1 for atlas, cms: write true or false, without quotes."]
+
+
+def test_variables_that_lack_a_value_for_one_reason_share_a_sentence() -> None:
+    findings = {
+        "cms": [
+            Unreadable("envoy_image", "lab/envoy.yml:1", "no such file"),
+            Unreadable("keda_image", "", "no such file"),
+        ],
+        "atlas": [Unreadable("envoy_image", "lab/envoy.yml:1", "no such file"), Unreadable("envoy_log", "", "no log")],
+    }
+    assert report(findings) == [
+        "envoy_image (lab/envoy.yml:1) and 1 more, such as keda_image, have no value for cms, atlas: no such file",
+        "envoy_log has no value for atlas: no log",
+    ]
 
 
 @pytest.mark.parametrize(
