@@ -156,6 +156,17 @@ def test_servers_follow_a_step_of_the_load(site: Site, tmp_path: Path, source: s
 
 
 @pytest.mark.timeout(400)
+def test_a_farm_that_nobody_asks_is_given_its_time_when_it_is_taken_up(site: Site) -> None:
+    pool = {name: value for name, value in POOL.items() if name != "replicas"}
+    site.deploy({"sonic_pools": [{**pool, "replicas": 1}]})
+    site.deploy(scaled(0) | {"autoscaler_zero_seconds": 15})
+    with watch(site) as watched:
+        time.sleep(5)
+    assert {wanted for _moment, wanted, _ready in watched.seen} == {1}
+    wait_for_nobody(site)
+
+
+@pytest.mark.timeout(400)
 def test_whoever_scales_leaves_the_farm_as_it_is(site: Site, tmp_path: Path) -> None:
     # more than all servers are wanted for, so that no chance takes one away;
     # and until the servers are there, requests queue up
