@@ -90,6 +90,12 @@ def _deployment(obj: Manifest) -> Readiness:
     return Readiness(State.WAITING, text)
 
 
+def has_changed_over(deployment: Manifest) -> bool:
+    """Return whether a Deployment has Pods of its newest template only, and at least one of them is ready."""
+    total, ready = _number(deployment, "status", "replicas"), _number(deployment, "status", "readyReplicas")
+    return _is_observed(deployment) and ready > 0 and total == _number(deployment, "status", "updatedReplicas")
+
+
 def _stateful_set(obj: Manifest) -> Readiness:
     wanted = _number(obj, "spec", "replicas", default=1)
     partition = _number(obj, "spec", "updateStrategy", "rollingUpdate", "partition")

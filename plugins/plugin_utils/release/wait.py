@@ -23,9 +23,17 @@ from ansible_collections.hep.sonic.plugins.plugin_utils.release.diagnosis import
     problem_of_workload,
     refusal_among,
 )
-from ansible_collections.hep.sonic.plugins.plugin_utils.release.readiness import Readiness, State, is_true, readiness_of
+from ansible_collections.hep.sonic.plugins.plugin_utils.release.readiness import (
+    Readiness,
+    State,
+    has_changed_over,
+    is_true,
+    readiness_of,
+)
 from ansible_collections.hep.sonic.plugins.plugin_utils.release.spec import ReleaseSpec
 
+#: Nothing waits for an object whose annotation says "false".
+WAIT_ANNOTATION: Final = "hep.sonic/wait"
 #: Seconds between two looks at the objects, and between two looks for reasons, which cost more.
 POLL_SECONDS: Final = 0.5
 DIAGNOSIS_SECONDS: Final = 2.0
@@ -145,8 +153,20 @@ class Waiter:
         return {
             identity: (obj, readiness)
             for identity, (obj, readiness) in judged.items()
-            if readiness.state is not State.READY and not self._waits_for_consumer(obj)
+            if readiness.state is not State.READY
+            and obj["metadata"].get("annotations", {}).get(WAIT_ANNOTATION) != "false"
+            and not self._waits_for_consumer(obj)
+            and not self._serves_as_scaled(identity, obj, readiness)
         }
+
+    def _serves_as_scaled(self, identity: Identity, obj: Manifest, readiness: Readiness) -> bool:
+        """Return whether a Deployment serves whose size somebody else sets, perhaps above what there is room for."""
+        if identity.kind != "Deployment" or ("spec", "replicas") not in self._spec.initial_paths(identity):
+            return False
+        if not has_changed_over(obj):
+            return False
+        self._progress(f"{identity.name} serves: {readiness.text}, the others when there is room for them")
+        return True
 
     def _waits_for_consumer(self, obj: Manifest) -> bool:
         """Return whether a claim is bound only when a pod uses it, so that nothing can be waited for here."""

@@ -16,7 +16,7 @@ from ansible_collections.hep.sonic.plugins.plugin_utils.client import BUILT_IN, 
 from ansible_collections.hep.sonic.plugins.plugin_utils.errors import NotReadyError
 from ansible_collections.hep.sonic.plugins.plugin_utils.objects import Identity, Manifest, field_at
 from ansible_collections.hep.sonic.plugins.plugin_utils.release.release import Outcome, Release
-from ansible_collections.hep.sonic.plugins.plugin_utils.release.spec import ReleaseSpec
+from ansible_collections.hep.sonic.plugins.plugin_utils.release.spec import InitialFields, ReleaseSpec
 from ansible_collections.hep.sonic.plugins.plugin_utils.render import Rendered
 from tests.lab import pretended
 
@@ -160,6 +160,25 @@ def test_a_refusal_is_told_although_some_pods_are_there(
     assert "exceeded quota" in str(error.value)
 
 
+def test_who_scales_may_want_more_than_there_is_room_for(
+    apply: Applier, cluster: Cluster, namespace: str, said: list[str], add_node: Callable[[], None]
+) -> None:
+    add_node()  # room for one
+    scaled = {"initial": [InitialFields("Deployment", (("spec", "replicas"),))], "failure_grace": 1}
+    apply(deployment(namespace), **scaled)
+    path = BUILT_IN["apps", "Deployment"].path(namespace, "models") + "/scale"
+    body = {"spec": {"replicas": 3}}
+    cluster.request("PATCH", path, body=body, content_type="application/merge-patch+json")
+    wait_for(lambda: len(cluster.list(PODS, namespace)) == 3)
+    apply(deployment(namespace), **scaled)
+    assert said[-1] == "models serves: 1/3 ready, the others when there is room for them"
+    # a new template is another matter: what serves is the old one
+    lost = deployment(namespace, image="two")
+    lost["spec"]["template"]["spec"]["nodeSelector"] = {"no": "such-node"}
+    with pytest.raises(NotReadyError, match="waiting longer would not help"):
+        apply(lost, **scaled, when=("waiting for the old pod models-", lambda: let_go(cluster, namespace, after=0)))
+
+
 def test_a_rerun_waits_for_what_was_too_late_in_the_run_before(
     apply: Applier, cluster: Cluster, namespace: str, add_node: Callable[[], None]
 ) -> None:
@@ -179,6 +198,12 @@ def test_a_claim_without_a_volume_says_why(apply: Applier) -> None:
     with pytest.raises(NotReadyError) as error:
         apply(claim("no-such-class"), wait_timeout=4)
     assert 'its volume: ProvisioningFailed: storageclass.storage.k8s.io "no-such-class" not found' in str(error.value)
+
+
+def test_what_says_so_is_not_waited_for(apply: Applier) -> None:
+    missing = claim("no-such-class")
+    missing["metadata"]["annotations"] = {"hep.sonic/wait": "false"}
+    assert [change.action for change in apply(missing, wait_timeout=4).changes] == ["created"]
 
 
 def test_objects_of_one_name_tell_their_progress_once(apply: Applier, namespace: str, said: list[str]) -> None:
