@@ -14,6 +14,7 @@ from ansible_collections.hep.sonic.plugins.plugin_utils.action_base import Param
 from ansible_collections.hep.sonic.plugins.plugin_utils.client import ACCESS_SPEC, BUILT_IN, Access, Cluster
 from ansible_collections.hep.sonic.plugins.plugin_utils.errors import SonicError
 from ansible_collections.hep.sonic.plugins.plugin_utils.gpus import (
+    carries,
     describe,
     idle,
     products,
@@ -38,6 +39,7 @@ class ActionModule(SonicAction):
     argument_spec: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "resources": {"type": "list", "elements": "str", "default": ["nvidia.com/gpu*", "nvidia.com/mig-*"]},
         "label_selector": {"type": "dict", "default": {}},
+        "planned_labels": {"type": "dict", "default": {}},
         "expected": {"type": "bool", "default": False},
         "products": {"type": "list", "elements": "list", "default": []},
         "wait_timeout": {"type": "int", "default": 0},
@@ -70,10 +72,13 @@ class ActionModule(SonicAction):
         Raises:
             SonicError: No node at all offers one when the time is up that somebody gave for that.
         """
-        selector = ",".join(f"{key}={value}" for key, value in params["label_selector"].items())
         start = reported = time.monotonic()
         while True:
-            nodes = cluster.list(NODES, labels=selector or None)
+            nodes = [
+                node
+                for node in cluster.list(NODES)
+                if carries(node, params["label_selector"], params["planned_labels"])
+            ]
             missing = without_gpu(nodes, params["resources"])
             now = time.monotonic()
             if not missing or now - start >= params["wait_timeout"]:

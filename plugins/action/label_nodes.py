@@ -42,7 +42,12 @@ class ActionModule(SonicAction):
         result: Result = {
             "changed": bool(changed),
             "nodes": [
-                {"name": change.name, "action": "configured" if change.changes else "unchanged"} for change in changes
+                {
+                    "name": change.name,
+                    "action": "configured" if change.changes else "unchanged",
+                    "labels": dict(change.labels),
+                }
+                for change in changes
             ],
             "summary": summary,
         }

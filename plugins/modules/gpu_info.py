@@ -24,6 +24,10 @@ options:
     description: Labels of the nodes that are meant; all nodes by default.
     type: dict
     default: {}
+  planned_labels:
+    description: What nodes are about to be labelled with, by the names of the nodes; O(label_selector) counts it as there.
+    type: dict
+    default: {}
   expected:
     description: Whether these nodes should offer GPUs by now. A warning names those that are ready and do not.
     type: bool

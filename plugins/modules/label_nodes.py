@@ -126,11 +126,11 @@ EXAMPLES = r"""
 
 RETURN = r"""
 nodes:
-  description: Every node, and whether it was V(configured) or V(unchanged).
+  description: Every node, whether it was V(configured) or V(unchanged), and the labels that the rules give it.
   returned: success
   type: list
   elements: dict
-  sample: [{name: gpu-t4-1, action: configured}]
+  sample: [{name: gpu-t4-1, action: configured, labels: {nvidia.com/gpu.product: Tesla-T4}}]
 summary:
   description: How many nodes were changed.
   returned: success

@@ -118,6 +118,18 @@ def describe(nodes: Iterable[Manifest], pods: Iterable[Manifest], resources: Seq
     return sorted((node for node in found if node.resources or node.product), key=lambda node: node.name)
 
 
+def carries(node: Manifest, wanted: Mapping[str, str], planned: Mapping[str, Mapping[str, str]]) -> bool:
+    """Return whether a node has labels, or is about to get them.
+
+    Args:
+        node: The node.
+        wanted: The labels.
+        planned: What nodes are about to be labelled with, by their names.
+    """
+    labels = {**(node["metadata"].get("labels") or {}), **planned.get(node["metadata"]["name"], {})}
+    return all(labels.get(key) == value for key, value in wanted.items())
+
+
 def without_gpu(nodes: Iterable[Manifest], resources: Sequence[str]) -> list[str]:
     """Return the names of the nodes that are ready and offer none of the resources."""
     described = [_describe(node, (), resources) for node in nodes]

@@ -219,6 +219,20 @@ def _problems_of(rule: Rule, nodes: Sequence[Manifest], given: Mapping[str, str]
             f"Rule {rule.name} asks for the label {label}, which rule {given[label]} gives: it would match other nodes "
             "in the next run. Ask for what the nodes have by themselves."
         )
+    parts = {
+        "labels": rule.labels,
+        "annotations": rule.annotations,
+        "match_labels": rule.nodes.get("match_labels") or {},
+    }
+    no_texts = [
+        f"Rule {rule.name}: {key} in {part} is {json.dumps(value)}, and to Kubernetes it is text. Put it in quotes."
+        for part, values in parts.items()
+        for key, value in values.items()
+        if not isinstance(value, str)
+    ]
+    yield from no_texts
+    if no_texts:
+        return  # it would match nothing
     if not any(rule.nodes.values()):
         yield f'Rule {rule.name} has no condition in nodes: for every node, write names: ["*"].'
     elif not any(rule.matches(node) for node in nodes):
@@ -347,9 +361,21 @@ def _shown(taint: Mapping[str, Any]) -> str:
 
 
 def remembered_taints(node: Manifest) -> set[TaintId]:
-    """Return which taints of a node are ours."""
-    text = field_at(node, ["metadata", "annotations", TAINTS_ANNOTATION])
-    return {(one[0], one[1]) for one in json.loads(text)} if text else set()
+    """Return which taints of a node are ours.
+
+    Raises:
+        SonicError: Somebody has changed what was remembered.
+    """
+    text = field_at(node, ["metadata", "annotations", TAINTS_ANNOTATION]) or "[]"
+    try:
+        return {(str(key), str(effect)) for key, effect in json.loads(text)}
+    except (TypeError, ValueError) as error:
+        name = node["metadata"]["name"]
+        raise SonicError(
+            f"The annotation {TAINTS_ANNOTATION} of node {name} is {text!r}, and no list of taints: it was changed.",
+            "Take from the node the taints that rules gave it, and then the annotation: "
+            f"kubectl annotate node {name} {TAINTS_ANNOTATION}-",
+        ) from error
 
 
 def _writers_of_taints(node: Manifest) -> str:

@@ -206,6 +206,8 @@ def test_a_taint_of_somebody_else_is_named_with_its_owner(farm: Farm) -> None:
             "asks for the label a, which rule t4 gives",
         ),
         ([rule(labels={"a b": "1"})], "a b"),
+        ([rule(labels={"a": True})], "Rule t4: a in labels is true, and to Kubernetes it is text. Put it in quotes."),
+        ([rule(nodes={"match_labels": {"a": 1}}, labels={"b": "1"})], "Rule t4: a in match_labels is 1"),
         ([rule(labels={"a": "not valid!"})], "not valid!"),
     ],
 )
@@ -231,6 +233,12 @@ def test_ours_are_remembered_on_the_node(farm: Farm) -> None:
     assert json.loads(remembered) == [["gpu", "NoSchedule"]]
     farm.apply()
     assert "hep.sonic/taints" not in farm.node("gpu-1")["metadata"]["annotations"]
+
+
+def test_what_somebody_made_of_the_memory_is_named_with_its_node(farm: Farm) -> None:
+    farm.patch("gpu-1", "kubectl", {"metadata": {"annotations": {"hep.sonic/taints": "gpu:NoSchedule"}}})
+    with pytest.raises(SonicError, match=r"kubectl annotate node gpu-1 hep\.sonic/taints-"):
+        farm.writer(rule(taints=[taint("gpu", "yes")])).preview()
 
 
 def test_nodes_that_get_the_same_are_tried_once_and_those_of_other_owners_too(farm: Farm) -> None:

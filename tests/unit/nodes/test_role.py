@@ -72,9 +72,19 @@ def test_check_mode_tells_what_then_happens_once(tmp_path: Path, kubeconfig: Pat
         assert status == 0, output
         assert changes in output
         assert product(cluster, node) == "Tesla-T4"
-    status, output = run(tmp_path, kubeconfig)
+    status, output = run(tmp_path, kubeconfig)  # an inventory that does not speak of labels
+    assert status == 0, output
+    assert product(cluster, node) == "Tesla-T4"
+    status, output = run(tmp_path, kubeconfig, gpu_node_labels_mode="none")
     assert status == 0, output
     assert product(cluster, node) is None
+
+
+@pytest.mark.parametrize(("mode", "rules"), [("rules", []), ("none", RULES), ("unmanaged", RULES)])
+def test_rules_and_the_mode_must_fit(tmp_path: Path, kubeconfig: Path, mode: str, rules: list[Any]) -> None:
+    status, output = run(tmp_path, kubeconfig, gpu_node_labels_mode=mode, gpu_node_labels_rules=rules)
+    assert status != 0
+    assert f"gpu_node_labels_mode is {mode}" in output
 
 
 def test_a_tenant_cannot_write_nodes(tmp_path: Path, kubeconfig: Path) -> None:

@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +16,7 @@ import pytest
 import yaml
 
 from ansible_collections.hep.sonic.plugins.plugin_utils.client import BUILT_IN, Cluster
+from ansible_collections.hep.sonic.plugins.plugin_utils.errors import RequestError
 from tests.lab import pretended
 from tests.tools.common import ROOT
 from tests.unit.playbooks.inventory import INSTANCE, inventory_of, play
@@ -124,6 +126,77 @@ def test_a_second_device_plugin_is_refused_and_a_first_one_is_not_warned_of(
     finally:
         cluster.request("DELETE", NODES.path("", "gpu-theirs"))
     assert "1 nodes offer GPUs already (gpu-theirs)" in run.tasks[-1].result["msg"]
+
+
+def test_a_device_plugin_on_nodes_that_a_rule_is_about_to_label_is_a_second_one(
+    tmp_path: Path, kubeconfig: Path, cluster: Cluster
+) -> None:
+    rule = {"name": "t4", "nodes": {"names": ["gpu-*"]}, "labels": {"nvidia.com/gpu.present": "true"}}
+    clusters = {"nvidia_device_plugin_mode": "install", "gpu_node_labels_rules": [rule]}
+    cluster.request("POST", NODES.path(), body=pretended.node("gpu-theirs", resources={"nvidia.com/gpu": "4"}))
+    cluster.request("POST", NODES.path(), body=pretended.node("other", resources={"nvidia.com/gpu": "4"}))
+    try:
+        run = play("hep.sonic.site", inventory_of(tmp_path, kubeconfig, clusters, {}))
+        left = cluster.list(NODES, labels="nvidia.com/gpu.present")
+    finally:
+        cluster.request("DELETE", NODES.path("", "gpu-theirs"))
+        cluster.request("DELETE", NODES.path("", "other"))
+    assert not left
+    assert not run.applied()
+    assert "1 nodes offer GPUs already (gpu-theirs)" in run.tasks[-1].result["msg"]
+
+
+@pytest.fixture
+def scaled_object(cluster: Cluster) -> Iterator[None]:
+    """A ScaledObject in the cluster, of a KEDA that somebody installed."""
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    definition = {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "scaledobjects.keda.sh"},
+        "spec": {
+            "group": "keda.sh",
+            "scope": "Namespaced",
+            "names": {"kind": "ScaledObject", "plural": "scaledobjects"},
+            "versions": [{"name": "v1alpha1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}],
+        },
+    }
+    definitions = BUILT_IN["apiextensions.k8s.io", "CustomResourceDefinition"]
+    cluster.request("POST", definitions.path(), body=definition)
+    body = {"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "metadata": {"name": "theirs"}}
+    path = "/apis/keda.sh/v1alpha1/namespaces/default/scaledobjects"
+    for _try in range(100):  # until the API server serves the kind
+        try:
+            cluster.request("POST", path, body=body)
+            break
+        except RequestError:
+            time.sleep(0.1)
+    yield
+    cluster.request("DELETE", definitions.path("", "scaledobjects.keda.sh"))
+    while cluster.get(definitions, "", "scaledobjects.keda.sh"):
+        time.sleep(0.1)
+
+
+@pytest.mark.usefixtures("scaled_object")
+def test_a_second_keda_is_refused_before_a_change(tmp_path: Path, kubeconfig: Path, cluster: Cluster) -> None:
+    before = versions(cluster)
+    run = play("hep.sonic.site", inventory_of(tmp_path, kubeconfig, {"keda_mode": "install"}, {}))
+    assert "the cluster has a KEDA already" in run.tasks[-1].result["msg"], run.output
+    assert versions(cluster) == before
+
+
+@pytest.mark.usefixtures("scaled_object")
+def test_a_keda_in_use_is_not_removed_and_nothing_else_is_changed(
+    tmp_path: Path, kubeconfig: Path, cluster: Cluster
+) -> None:
+    cluster.request("POST", NAMESPACES.path(), body={"metadata": {"name": "records"}})
+    cluster.request("POST", BUILT_IN["", "Secret"].path("records"), body={"metadata": {"name": "sonic-release-keda"}})
+    before = versions(cluster)
+    clusters = {"keda_mode": "none", "sonic_system_namespace": "records"}
+    run = play("hep.sonic.site", inventory_of(tmp_path, kubeconfig, clusters, {}))
+    assert "it scales default/theirs" in run.tasks[-1].result["msg"], run.output
+    assert "hep.sonic.service" in run.tasks[-1].result["msg"]
+    assert versions(cluster) == before
 
 
 def test_what_one_cluster_cannot_take_keeps_the_others_as_they_are(
