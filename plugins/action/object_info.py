@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from ansible_collections.hep.sonic.plugins.plugin_utils.action_base import Params, Result, SonicAction
 from ansible_collections.hep.sonic.plugins.plugin_utils.client import ACCESS_SPEC, Access, Cluster, Resource
-from ansible_collections.hep.sonic.plugins.plugin_utils.objects import Manifest
+from ansible_collections.hep.sonic.plugins.plugin_utils.objects import LAST_APPLIED, Manifest
 
 
 class ActionModule(SonicAction):
@@ -46,5 +46,9 @@ class ActionModule(SonicAction):
 def _without_values(obj: Manifest) -> Manifest:
     """Return an object without what fills screens, and without the values of a Secret."""
     metadata = {key: value for key, value in obj["metadata"].items() if key != "managedFields"}
-    hidden = ("data", "stringData") if obj["kind"] == "Secret" else ()
+    hidden: tuple[str, ...] = ()
+    if obj["kind"] == "Secret":
+        hidden = ("data", "stringData")
+        kept = {key: value for key, value in (metadata.get("annotations") or {}).items() if key != LAST_APPLIED}
+        metadata["annotations"] = kept
     return {key: value for key, value in obj.items() if key not in hidden} | {"metadata": metadata}

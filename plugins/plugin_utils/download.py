@@ -80,7 +80,7 @@ def fetch(url: str, sha256: str, mirrors: Mapping[str, str]) -> bytes:
     content = _read(source)
     if (found := _sum(content)) != sha256.lower():
         raise DownloadError(
-            f"{source} is not the file that {url} was: its SHA-256 is {found}, wanted is {sha256.lower()}. "
+            f"{_shown(source)} is not the file that {url} was: its SHA-256 is {found}, wanted is {sha256.lower()}. "
             "Nothing was applied.",
             "Find out who changed it. If a proxy answered instead, name a mirror in sonic_mirrors.",
         )
@@ -100,12 +100,18 @@ def _read(source: str) -> bytes:
         if source.startswith("/"):
             return Path(source).read_bytes()
         if urlsplit(source).scheme not in ("https", "http"):
-            raise DownloadError(f"{source} is neither a URL with https or http nor the path of a file.", remedy)
+            raise DownloadError(f"{_shown(source)} is neither a URL with https or http nor the path of a file.", remedy)
         with open_url(source, timeout=TIMEOUT_SECONDS, http_agent="hep.sonic") as answer:
             content: bytes = answer.read()
             return content
     except (OSError, HTTPException) as error:
-        raise DownloadError(f"{source} cannot be had: {error}", remedy) from error
+        raise DownloadError(f"{_shown(source)} cannot be had: {error}", remedy) from error
+
+
+def _shown(source: str) -> str:
+    """Return a URL without the name and the password of who reads it."""
+    parts = urlsplit(source)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def _cache() -> Path:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -130,3 +131,10 @@ def test_a_wrong_sum_leaves_the_cluster_alone(
     assert status == 0, output
     for name in ("mine", "one", "two"):
         assert cluster.get(CONFIG_MAPS, namespace, name) is not None
+
+
+def test_the_password_for_a_mirror_is_not_told() -> None:
+    mirrors = {RELEASED: "http://reader:geheim@127.0.0.1:1/project"}
+    with pytest.raises(DownloadError, match=re.escape("http://127.0.0.1:1/project/objects.yml cannot be had")) as error:
+        fetch(f"{RELEASED}/objects.yml", "0" * 64, mirrors)
+    assert "geheim" not in str(error.value)
