@@ -22,7 +22,7 @@ import yaml
 from tests.faults.faults import FAULTS, KEPT, VICTIM, Fault, lose_node
 from tests.faults.results import tell
 from tests.faults.site import Site
-from tests.faults.stream import OK, Request, Stream, Summary
+from tests.faults.stream import Request, Stream, Summary
 from tests.tools.common import ROOT
 
 #: Seconds of undisturbed requests before the fault; with large tensors, the first ones take several seconds each, until
@@ -195,9 +195,6 @@ CLIENTS: Final = (
     Stream("keepalive, and 1 s to connect", "identity", rate=50, keepalive=True, quick_connect=True),
     Stream("that, and gRPC's retries", "identity", rate=50, keepalive=True, quick_connect=True, repeats=True),
 )
-#: Seconds after which the cluster itself has taken a lost Envoy out of its Service (10 in the lab), and what a busy
-#: machine adds: until then a new connection may be tried with it.
-FORGOTTEN_SECONDS: Final = 15.0
 
 
 @pytest.mark.soak
@@ -209,12 +206,9 @@ def test_a_client_that_notices_leaves_a_lost_envoy(site: Site, tmp_path: Path) -
     assert site.serving("envoy", VICTIM)
     assert site.serving("envoy", KEPT)
     with client(site.target, CLIENTS, tmp_path) as finish:
-        start = time.monotonic()
         time.sleep(LEAD_SECONDS)
-        lost = time.monotonic() - start
         with lose_node(site):
             time.sleep(20)
             seen = finish()
-    tell("g2", title, COMMON.name, seen)
-    failed = [request.due for request in seen[CLIENTS[-1].name] if request.outcome != OK]
-    assert all(lost - 1 < due < lost + FORGOTTEN_SECONDS for due in failed), sorted(failed)
+    summaries = tell("g2", title, COMMON.name, seen)
+    assert summaries[CLIENTS[-1].name].failed == 0

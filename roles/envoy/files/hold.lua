@@ -46,11 +46,11 @@ function envoy_on_request(request)
   local question = QUESTIONS[protocol]
   local seconds = request:metadata():get("seconds")
   local deadline = request:timestamp() + 1000 * seconds
-  repeat
+  while request:timestamp() < deadline do
     -- the listener "waiting" takes its time to answer
     if is_answer(request:httpCall("waiting", question.headers, question.body, TIMEOUT_MS)) then
       return
     end
-  until request:timestamp() >= deadline
+  end
   give_up(request, protocol, seconds)
 end
