@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -126,17 +126,26 @@ def test_the_first_request_starts_a_server_and_waits_for_it(site: Site, tmp_path
     wait_for_nobody(site)
 
 
-@pytest.mark.timeout(400)
-@pytest.mark.parametrize("source", ["envoy", pytest.param("prometheus", marks=pytest.mark.soak)])
-def test_servers_follow_a_step_of_the_load(site: Site, tmp_path: Path, source: str) -> None:
+def follow_a_step(site: Site, folder: Path, variables: Mapping[str, Any], variant: str) -> tuple[float, float]:
+    """Let the load of a service grow eightfold and end; no request fails, and a run of `site` changes nothing.
+
+    Args:
+        site: The service.
+        folder: Where the client may write.
+        variables: The variables of the instance, with one server at least and `LARGEST` at most.
+        variant: What the table of results calls it.
+
+    Returns:
+        After how many seconds more servers were wanted, and all of them ready.
+    """
     step = 10.0
     streams = [
         Stream("one in flight", "paced", rate=2, service_seconds=SERVICE_SECONDS),
         Stream("seven more", "paced", rate=14, start=step, service_seconds=SERVICE_SECONDS),
     ]
-    site.deploy(scaled(1, source))
+    site.deploy(variables)
     site.wait(lambda: len(site.serving("triton")) == 1 == servers(site)["spec"]["replicas"], 120)
-    with client(site.target, streams, tmp_path) as finish, watch(site) as watched:
+    with client(site.target, streams, folder) as finish, watch(site) as watched:
         time.sleep(step + 25)
         before = servers(site)
         site.repeat()
@@ -144,15 +153,22 @@ def test_servers_follow_a_step_of_the_load(site: Site, tmp_path: Path, source: s
         seen = finish()
     wanted = watched.first(lambda wanted, _ready: wanted > 1, step) - step
     ready = watched.first(lambda _wanted, ready: ready == LARGEST, step) - step
-    for summary in tell("step", "the load grows eightfold", SOURCES[source], seen).values():
+    for summary in tell("step", "the load grows eightfold", variant, seen).values():
         assert summary.failed == 0
-    print(f"{source}: more servers wanted {wanted:.2f} s after the step, all {LARGEST} ready after {ready:.2f} s")
+    print(f"{variant}: more servers wanted {wanted:.2f} s after the step, all {LARGEST} ready after {ready:.2f} s")
     assert watched.first(lambda wanted, _ready: wanted > 1) >= step  # one was enough before
-    assert wanted <= 6
-    assert ready <= 20
     assert before["spec"]["replicas"] == after["spec"]["replicas"] == LARGEST
     assert before["metadata"]["generation"] == after["metadata"]["generation"]
     site.wait(lambda: servers(site)["spec"]["replicas"] == 1, 60)
+    return wanted, ready
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("source", ["envoy", pytest.param("prometheus", marks=pytest.mark.soak)])
+def test_servers_follow_a_step_of_the_load(site: Site, tmp_path: Path, source: str) -> None:
+    wanted, ready = follow_a_step(site, tmp_path, scaled(1, source), SOURCES[source])
+    assert wanted <= 6
+    assert ready <= 20
 
 
 @pytest.mark.timeout(400)

@@ -135,6 +135,7 @@ PROGRAMS: Final = {
         ),
         Program("keda-adapter", "keda", "github.com/kedacore/keda/v2/cmd/adapter", _KEDA),
         Program("keda-admission-webhooks", "keda", "github.com/kedacore/keda/v2/cmd/webhooks", _KEDA),
+        Program("prometheus-adapter", "prometheus_adapter", "sigs.k8s.io/prometheus-adapter/cmd/adapter"),
     )
 }
 

@@ -46,6 +46,7 @@ class Versions:
     keda: str
     device_plugin: str
     prometheus: str
+    prometheus_adapter: str
     nfd: str
     debian: str
     python: str

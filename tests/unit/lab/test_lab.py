@@ -49,6 +49,7 @@ from tests.tools.common import ROOT
         ("keda", "github.com/kedacore/keda/v2"),
         ("device_plugin", "github.com/NVIDIA/k8s-device-plugin"),
         ("nfd", "sigs.k8s.io/node-feature-discovery"),
+        ("prometheus_adapter", "sigs.k8s.io/prometheus-adapter"),
     ],
 )
 def test_what_is_built_is_what_the_versions_say(program: str, module: str) -> None:
