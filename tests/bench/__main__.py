@@ -19,6 +19,7 @@ from tests.bench.apply import measure_apply
 from tests.bench.nodes import measure_nodes
 from tests.bench.pools import measure_pools
 from tests.bench.report import DOCUMENT, render
+from tests.bench.scale import measure_scale
 from tests.bench.service import measure_proxy, measure_site, measure_start
 from tests.tools.common import step
 
@@ -28,6 +29,7 @@ MEASUREMENTS: Final[Mapping[str, tuple[str, Callable[[], Any]]]] = {
     "nodes": ("A thousand pretended nodes, and 500 servers on them (about 4 minutes)", measure_nodes),
     "start": ("From an empty machine to a verified inference, warm (half a minute)", measure_start),
     "site": ("The playbook site on what is there already (half a minute)", measure_site),
+    "scale": ("From no server to 500 by the demand, on pretended nodes (about 5 minutes)", measure_scale),
     "pools": ("Two pools of different speed (about 3 minutes)", measure_pools),
     "proxy": ("Envoy in front of Triton (half a minute)", measure_proxy),
 }

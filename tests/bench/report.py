@@ -64,6 +64,22 @@ largest process.
 | --- | --- | --- | --- |
 {large}
 
+## From no server to {scale[servers]} by the demand
+
+{scale[requests]} requests at once on a pool with `min: 0` and `target_in_flight: 1`, whose servers are pretended. KEDA,
+two Envoys and the API server are real and share the processors with all else of the lab's form `node`; each Envoy goes
+on asking {scale[servers]} servers, of which none answers, for their health.
+
+| seconds after the first request | |
+| --- | --- |
+| the first server wanted | {scale[first_wanted]:g} |
+| all wanted | {scale[all_wanted]:g} |
+| the first counted as ready | {scale[first_ready]:g} |
+| all counted as ready | {scale[all_ready]:g} |
+
+Most memory of KEDA's operator: {scale[after][keda_mib]:g} MiB ({scale[before][keda_mib]:g} MiB before); of an Envoy:
+{scale[after][envoy_mib]:g} MiB ({scale[before][envoy_mib]:g} MiB before).
+
 ## From nothing to a verified inference
 
 `lab up` with {machines}, everything built, then `ansible-playbook hep.sonic.site`, which ends with an inference whose
@@ -103,8 +119,8 @@ Envoy's CPU for a request: {envoy_cpu:.2f} ms.
 
 def render(results: Results) -> str:
     """Return the page."""
-    apply, nodes, start, site, pools, proxy = (
-        results[name]["figures"] for name in ("apply", "nodes", "start", "site", "pools", "proxy")
+    apply, nodes, scale, start, site, pools, proxy = (
+        results[name]["figures"] for name in ("apply", "nodes", "scale", "start", "site", "pools", "proxy")
     )
     machine = results["apply"]["machine"]
 
@@ -130,6 +146,7 @@ def render(results: Results) -> str:
         nodes=nodes["nodes"],
         servers=nodes["servers"],
         large="\n".join(f"| {name} | {_costs(nodes[key])} |" for key, name in LARGE.items()),
+        scale=scale,
         machines="one node" if start["nodes"] == 1 else f"{start['nodes']} nodes",
         total=start["total"],
         up=start["lab_up"],
