@@ -6,24 +6,28 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlencode
 
 import pytest
 
-from ansible_collections.hep.sonic.plugins.plugin_utils.client import BUILT_IN
+from ansible_collections.hep.sonic.plugins.plugin_utils.client import BUILT_IN, Resource
 from ansible_collections.hep.sonic.plugins.plugin_utils.objects import Manifest, field_at
 from tests.faults.results import record, tell
-from tests.faults.site import INSTANCE, NAMESPACE, Site
+from tests.faults.site import INSTANCE, NAMESPACE, POD, Site
 from tests.faults.stream import Stream, Summary
 from tests.faults.test_faults import POOL, client
 
 DEPLOYMENT: Final = BUILT_IN["apps", "Deployment"]
+SCALED_OBJECTS: Final = Resource("keda.sh", "v1alpha1", "ScaledObject", "scaledobjects", namespaced=True)
 #: A model that takes half a second: by Little's law, twice as many requests a second are in flight.
 SERVICE_SECONDS: Final = 0.5
 TARGET: Final = 2
@@ -169,6 +173,24 @@ def test_servers_follow_a_step_of_the_load(site: Site, tmp_path: Path, source: s
     wanted, ready = follow_a_step(site, tmp_path, scaled(1, source), SOURCES[source])
     assert wanted <= 6
     assert ready <= 20
+
+
+@pytest.mark.timeout(400)
+def test_the_occupancy_is_that_of_all_requests(site: Site, tmp_path: Path) -> None:
+    # four requests at a time, all on one server
+    load = Stream("four in flight", "paced", rate=8, service_seconds=SERVICE_SECONDS)
+    site.deploy(scaled(1, "prometheus") | {"autoscaler_query": "occupancy"})
+    (scaler,) = site.cluster.list(SCALED_OBJECTS, NAMESPACE)
+    (trigger,) = scaler["spec"]["triggers"]
+    (prometheus,) = site.cluster.list(POD, "monitoring", labels="app.kubernetes.io/name=prometheus")
+    asked = urlencode({"query": trigger["metadata"]["query"]})
+    with client(site.target, [load], tmp_path) as finish:
+        time.sleep(25)  # longer than the window of the query
+        with urllib.request.urlopen(f"http://{prometheus['status']['podIP']}:9090/api/v1/query?{asked}") as answer:
+            (found,) = json.load(answer)["data"]["result"]
+        finish()
+    # what is in flight, over what a server computes at a time
+    assert 0.8 <= float(found["value"][1]) <= 1.5
 
 
 @pytest.mark.timeout(400)
