@@ -6,13 +6,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 from matplotlib.ticker import EngFormatter
 
 from tests.tools.dashboards.model import Panel, Unit
-from tests.tools.dashboards.queries import Series
+from tests.tools.dashboards.queries import Answer, Series
 
 #: How a picture writes Grafana's units.
 SUFFIXES: Final = {
@@ -42,7 +42,7 @@ def stack(lines: Sequence[Series]) -> tuple[tuple[float, ...], list[tuple[float,
     return times, [tuple(values.get(moment, 0.0) for moment in times) for values in known]
 
 
-def cells_of(panel: Panel, columns: Sequence[Sequence[Mapping[str, Any]]]) -> list[list[str]]:
+def cells_of(panel: Panel, columns: Sequence[Answer]) -> list[list[str]]:
     """Return the lines of a table, a Pod in each: its name, and the value of each query or nothing.
 
     Args:

@@ -13,6 +13,8 @@ from urllib.error import HTTPError
 from urllib.parse import urlencode
 from urllib.request import urlopen
 
+from tests.tools.dashboards.queries import Answer
+
 
 class QueryError(Exception):
     """It refused a query."""
@@ -28,7 +30,7 @@ class Prometheus:
 
     url: str
 
-    def instant(self, expr: str) -> list[dict[str, Any]]:
+    def instant(self, expr: str) -> Answer:
         """Return what a query gives now: a vector.
 
         Raises:
@@ -36,7 +38,7 @@ class Prometheus:
         """
         return self._ask("query", {"query": expr})
 
-    def range(self, expr: str, start: float, end: float, step: float) -> list[dict[str, Any]]:
+    def range(self, expr: str, start: float, end: float, step: float) -> Answer:
         """Return what a query gives over a time: a matrix.
 
         Args:
@@ -50,10 +52,10 @@ class Prometheus:
         """
         return self._ask("query_range", {"query": expr, "start": start, "end": end, "step": step})
 
-    def _ask(self, path: str, values: dict[str, Any]) -> list[dict[str, Any]]:
+    def _ask(self, path: str, values: dict[str, Any]) -> Answer:
         try:
             with urlopen(f"{self.url.rstrip('/')}/api/v1/{path}?{urlencode(values)}", timeout=30) as answer:  # noqa: S310
-                result: list[dict[str, Any]] = json.load(answer)["data"]["result"]
+                result: Answer = json.load(answer)["data"]["result"]
         except HTTPError as error:
             raise QueryError(f"{values['query']}: {error.read().decode(errors='replace')}") from error
         return result

@@ -14,6 +14,9 @@ from typing import Any, Final
 
 from tests.tools.dashboards.model import Unit
 
+#: The ``result`` of what a Prometheus answers: a vector or a matrix.
+Answer = Sequence[Mapping[str, Any]]
+
 VARIABLE: Final = re.compile(r"\$(\w+)|\$\{(\w+)\}")
 LABEL: Final = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 #: Rounding, and counters that are read a moment apart.
@@ -89,11 +92,11 @@ def name_of(legend: str, labels: Mapping[str, str]) -> str:
     return " ".join(LABEL.sub(lambda match: labels.get(match[1], ""), legend).split())
 
 
-def series_of(result: Sequence[Mapping[str, Any]], legend: str) -> list[Series]:
-    """Return what a Prometheus answered, a vector or a matrix, without what is no number; the greatest come first.
+def series_of(result: Answer, legend: str) -> list[Series]:
+    """Return what a Prometheus answered, without what is no number; the greatest come first.
 
     Args:
-        result: The ``result`` of its answer.
+        result: Its answer.
         legend: The legend of the query.
     """
     found = []
@@ -113,6 +116,6 @@ def outside(series: Iterable[Series], unit: Unit) -> list[str]:
     return [
         f"{one.name} is {value:g}, which is not between {least:g} and {most:g}"
         for one in series
-        for value in (min(one.values), max(one.values))
+        for value in sorted({min(one.values), max(one.values)})
         if not least - TOLERANCE <= value <= most + TOLERANCE
     ]

@@ -86,6 +86,7 @@ def test_a_vector_becomes_series_of_one_value() -> None:
     [
         (SHARE, (0.0, 1.005), 0),
         (SHARE, (0.5, 50.0), 1),
+        (SHARE, (50.0, 50.0), 1),
         (SECONDS, (-1.0, 3.0), 1),
         (REST, (-3.0, 1.0), 0),
         (COUNT, (0.0, 1e9), 0),
