@@ -26,12 +26,12 @@ from tests.tools.dashboards.promql import (
     DEMAND,
     DEPLOYMENTS,
     HELD,
+    HELD_MS,
     HOLD,
     LOOPS,
     POOL,
     READY,
     SCALED,
-    WAITING,
     each_us,
     mean_ms,
     or_zero,
@@ -133,7 +133,7 @@ DECIDED: Final = Row(
             SECONDS,
             (
                 Query(
-                    f"{ratio(rate(f'{LATENCY}_sum', WAITING), rate('envoy_http_downstream_rq_total', HOLD))} / 1000",
+                    f"{ratio(HELD_MS, rate(f'{LATENCY}_count', HOLD))} / 1000",
                     "held",
                     seldom=True,
                 ),

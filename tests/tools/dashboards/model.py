@@ -47,31 +47,29 @@ class Unit:
 
     Args:
         grafana: Grafana's name of it.
-        axis: What an axis says; empty for a mere number.
         least: The least value; None where there is none.
         most: The greatest value; None where there is none.
     """
 
     grafana: str
-    axis: str = ""
     least: float | None = 0.0
     most: float | None = None
 
 
 COUNT: Final = Unit("short")
 CHANGE: Final = Unit("short", least=None)
-PER_SECOND: Final = Unit("cps", "per second")
-SECONDS: Final = Unit("s", "seconds")
-SHARE: Final = Unit("percentunit", "share", most=1.0)
+PER_SECOND: Final = Unit("cps")
+SECONDS: Final = Unit("s")
+SHARE: Final = Unit("percentunit", most=1.0)
 #: What is left of a budget: less than nothing when it is overdrawn.
-REST: Final = Unit("percentunit", "share", least=None, most=1.0)
-BYTES: Final = Unit("bytes", "bytes")
-BYTES_PER_SECOND: Final = Unit("binBps", "bytes per second")
-WATTS: Final = Unit("watt", "watts")
-JOULES: Final = Unit("joule", "joules")
-CELSIUS: Final = Unit("celsius", "°C", most=150.0)
+REST: Final = Unit("percentunit", least=None, most=1.0)
+BYTES: Final = Unit("bytes")
+BYTES_PER_SECOND: Final = Unit("binBps")
+WATTS: Final = Unit("watt")
+JOULES: Final = Unit("joule")
+CELSIUS: Final = Unit("celsius", most=150.0)
 #: 1 or 0.
-YES_NO: Final = Unit("bool_yes_no", "yes", most=1.0)
+YES_NO: Final = Unit("bool_yes_no", most=1.0)
 
 
 class Shape(StrEnum):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from tests.tools.dashboards.model import PER_SECOND, Panel, Query
-from tests.tools.dashboards.promql import INSTANCE, SERVICE, or_zero, rate
+from tests.tools.dashboards.promql import INSTANCE, SERVERS, SERVICE, or_zero, rate
 
 #: gRPC's codes that an inference may end with.
 CODES: Final = {
@@ -54,7 +54,7 @@ _REFUSED: Final = (
         "as many wait as may (envoy_hold_requests)",
     ),
     Query(
-        rate("envoy_cluster_upstream_rq_active_overflow", f'envoy_cluster_name=~"triton_.+",{INSTANCE}'),
+        rate("envoy_cluster_upstream_rq_active_overflow", SERVERS),
         "as many run as may (envoy_max_requests)",
     ),
     Query(
@@ -77,7 +77,7 @@ _REPAIRED: Final = (
         "given up",
     ),
     Query(
-        rate("envoy_cluster_outlier_detection_ejections_enforced_total", f'envoy_cluster_name=~"triton_.+",{INSTANCE}'),
+        rate("envoy_cluster_outlier_detection_ejections_enforced_total", SERVERS),
         "servers left out for a while",
     ),
 )

@@ -26,10 +26,10 @@ from tests.tools.dashboards.promql import (
     DEMAND,
     DEPLOYMENTS,
     HELD,
+    HELD_MS,
     INSTANCE,
     READY,
     SERVICE,
-    WAITING,
     ZERO,
     each_us,
     mean_ms,
@@ -42,7 +42,7 @@ from tests.tools.dashboards.promql import (
 LATENCY: Final = "envoy_http_downstream_rq_time"
 TOTAL: Final = mean_ms(LATENCY, SERVICE)
 #: Held, of each request, whether it was held or not.
-HELD_EACH: Final = f"{ratio(rate(f'{LATENCY}_sum', WAITING), rate(f'{LATENCY}_count', SERVICE))} / 1000"
+HELD_EACH: Final = f"{ratio(HELD_MS, rate(f'{LATENCY}_count', SERVICE))} / 1000"
 QUEUED: Final = f"sum(nv_inference_pending_request_count{{{INSTANCE}}})"
 SERVERS: Final = f'up{{job="triton",{INSTANCE}}}'
 BUDGET: Final = f"sonic:objective:error_budget_remaining:ratio{{{INSTANCE}}}"

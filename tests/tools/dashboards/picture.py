@@ -24,21 +24,23 @@ from tests.tools.common import ROOT, fail, say
 from tests.tools.dashboards.boards import BOARDS
 from tests.tools.dashboards.figures import cells_of, number, stack
 from tests.tools.dashboards.grid import COLUMNS, layout
-from tests.tools.dashboards.model import Board, Panel, Shape
+from tests.tools.dashboards.model import CHANGE, COUNT, YES_NO, Board, Panel, Shape
 from tests.tools.dashboards.prometheus import Prometheus
 from tests.tools.dashboards.queries import Chosen, Series, series_of
 
 mpl.use("svg")
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 #: Of the grid.
 COLUMN_INCHES, ROW_INCHES = 0.6, 0.32
 #: Lines that a panel names; a picture has no pointer to ask for the others.
 NAMED: Final = 8
+#: Units in which there is nothing between two whole numbers.
+WHOLE: Final = (COUNT, CHANGE, YES_NO)
 #: Characters of a name.
-LONGEST: Final = 34
+LONGEST: Final = 50
 
 
 @dataclass(frozen=True)
@@ -90,15 +92,15 @@ class Painter:
                 label = _short(line.name) if index < NAMED else None
                 axes.plot(line.times, line.values, linewidth=0.9, label=label)
         if panel.unit.least is not None:
-            axes.set_ylim(bottom=panel.unit.least)
-        if panel.unit.grafana == "percentunit":
-            axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-        else:
-            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _position: number(value, panel.unit)))
+            # where all is 0, an axis of its own would make much of nothing
+            axes.set_ylim(bottom=panel.unit.least, top=None if any(any(line.values) for line in lines) else 1)
+        if panel.unit in WHOLE:
+            axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _position: number(value, panel.unit)))
         axes.set_xlim(self.start, self.end)
         axes.xaxis.set_major_formatter(FuncFormatter(lambda moment, _position: _clock(moment)))
         axes.grid(alpha=0.3)
-        axes.legend(loc="upper left", fontsize=5.5, framealpha=0.6)
+        axes.legend(loc="best", fontsize=5.5, framealpha=0.6)
 
     def _number(self, panel: Panel, axes: Axes) -> None:
         lines = self._series(panel)
@@ -113,7 +115,7 @@ class Painter:
         axes.text(0.5, 0.5, number(value, panel.unit), transform=axes.transAxes, ha="center", va="center", fontsize=15)
 
     def _table(self, panel: Panel, axes: Axes) -> None:
-        columns = [self.prometheus.instant(self.chosen.fill(query.expr)) for query in panel.queries]
+        columns = [self.prometheus.instant(self.chosen.fill(query.expr), self.end) for query in panel.queries]
         axes.axis("off")
         rows = cells_of(panel, columns)
         if not rows:

@@ -30,13 +30,13 @@ class Prometheus:
 
     url: str
 
-    def instant(self, expr: str) -> Answer:
-        """Return what a query gives now: a vector.
+    def instant(self, expr: str, moment: float) -> Answer:
+        """Return what a query gives at a moment, in seconds since the epoch: a vector.
 
         Raises:
             QueryError: It cannot be parsed or evaluated.
         """
-        return self._ask("query", {"query": expr})
+        return self._ask("query", {"query": expr, "time": moment})
 
     def range(self, expr: str, start: float, end: float, step: float) -> Answer:
         """Return what a query gives over a time: a matrix.

@@ -15,10 +15,12 @@ POOL: Final = f'{INSTANCE},pool=~"$pool"'
 #: The chosen model on them.
 MODEL: Final = f'{POOL},model="$model"'
 
-#: The listener that clients call, the one where requests are held, and the one that lets their time pass.
+#: The listener that clients call, and the one where requests are held.
 SERVICE: Final = f'envoy_http_conn_manager_prefix="service",{INSTANCE}'
 HOLD: Final = f'envoy_http_conn_manager_prefix="hold",{INSTANCE}'
-WAITING: Final = f'envoy_http_conn_manager_prefix="waiting",{INSTANCE}'
+
+#: The servers, as Envoy knows them.
+SERVERS: Final = f'envoy_cluster_name=~"triton_.+",{INSTANCE}'
 
 #: Objects of the instance's pools by their names, ``<instance>-triton-<pool>``, which may begin as KEDA's own do and
 #: end as Pods' do. Those of an instance called ``<instance>-triton`` or ``<instance>-triton-x`` are not among them.
@@ -97,3 +99,11 @@ def also_of(expr: str, label: str, selector: str) -> str:
         selector: What of the instance has it.
     """
     return f"{expr} and on ({label}) {selector}"
+
+
+#: Milliseconds a second that ended requests were held: all of their time at that listener, but for what servers took.
+#: Envoy writes both down when the answer is there, together with all of the request's time.
+HELD_MS: Final = (
+    f"clamp_min({rate('envoy_http_downstream_rq_time_sum', HOLD)}"
+    f" - {or_zero(rate('envoy_cluster_upstream_rq_time_sum', SERVERS))}, 0)"
+)

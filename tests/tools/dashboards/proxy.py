@@ -23,10 +23,9 @@ from tests.tools.dashboards.model import (
     Shape,
 )
 from tests.tools.dashboards.outcomes import ERRORS, REFUSED, REPAIRED
-from tests.tools.dashboards.promql import INSTANCE, SERVICE, quantile, rate
+from tests.tools.dashboards.promql import INSTANCE, SERVERS, SERVICE, quantile, rate
 
 CLUSTERS: Final = f'envoy_cluster_name=~"triton_.+|hold",{INSTANCE}'
-TRITON: Final = f'envoy_cluster_name=~"triton_.+",{INSTANCE}'
 GRPC: Final = f'envoy_cluster_name="triton_grpc",{INSTANCE}'
 OVERLOAD: Final = "envoy_overload_envoy"
 #: What clients may call (the role envoy, vars/main/routes.yml); Envoy has no counter of a method before its first call.
@@ -158,7 +157,7 @@ BEHIND: Final = Row(
             COUNT,
             (
                 Query(
-                    f"sum by (pod, envoy_cluster_name) (envoy_cluster_outlier_detection_ejections_active{{{TRITON}}})",
+                    f"sum by (pod, envoy_cluster_name) (envoy_cluster_outlier_detection_ejections_active{{{SERVERS}}})",
                     "{{envoy_cluster_name}}, {{pod}}",
                 ),
             ),
@@ -169,9 +168,9 @@ BEHIND: Final = Row(
             PER_SECOND,
             (
                 Query(
-                    rate("envoy_cluster_health_check_failure", TRITON, "envoy_cluster_name"), "{{envoy_cluster_name}}"
+                    rate("envoy_cluster_health_check_failure", SERVERS, "envoy_cluster_name"), "{{envoy_cluster_name}}"
                 ),
-                Query(rate("envoy_cluster_upstream_cx_connect_fail", TRITON), "connections refused"),
+                Query(rate("envoy_cluster_upstream_cx_connect_fail", SERVERS), "connections refused"),
             ),
         ),
         Panel(

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 from typing import Final
@@ -66,6 +67,27 @@ def test_envoy_has_what_is_asked_of_it(tmp_path: Path) -> None:
 def is_a_failure(metric: str) -> bool:
     """Return whether it counts inferences with one of gRPC's codes: there is none before the first."""
     return metric.rpartition("_")[2].isdigit()
+
+
+def test_how_long_was_waited_is_told_with_the_answer(tmp_path: Path) -> None:
+    with envoy(tmp_path) as proxy, client(proxy) as infer, serve_grpc() as server:
+        call = infer.future(b"held", timeout=30)
+        wait_for(lambda: held(proxy) == 1)
+        time.sleep(1)
+        proxy.announce("triton_grpc", [server])
+        assert call.result() == b"held"
+        wait_for(lambda: 'time_count{envoy_http_conn_manager_prefix="hold"} 1' in metrics(proxy), 15)
+        page = metrics(proxy)
+    listener, servers, all_of_it = (
+        float(value)
+        for metric in (
+            'envoy_http_downstream_rq_time_sum{envoy_http_conn_manager_prefix="hold"}',
+            'envoy_cluster_upstream_rq_time_sum{envoy_cluster_name="triton_grpc"}',
+            'envoy_http_downstream_rq_time_sum{envoy_http_conn_manager_prefix="service"}',
+        )
+        for value in re.findall(rf"^{re.escape(metric)} (\S+)$", page, re.MULTILINE)
+    )
+    assert 900 < listener - servers < all_of_it
 
 
 def test_what_waits_is_told_while_it_waits(tmp_path: Path) -> None:
