@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from tests.tools.dashboards.capacity import WANTED
 from tests.tools.dashboards.model import (
     CHANGE,
     COUNT,
@@ -24,7 +25,6 @@ from tests.tools.dashboards.model import (
 from tests.tools.dashboards.promql import (
     AUTOSCALERS,
     DEMAND,
-    DEPLOYMENTS,
     HELD,
     HELD_MS,
     HOLD,
@@ -93,12 +93,12 @@ DECIDED: Final = Row(
     (
         Panel(
             "Servers",
-            "Wanted follows the demand; started lags by what nodes need to take it, ready by what models take to load.",
+            "Wanted follows what is needed; started lags by what nodes take, ready by what models take to load.",
             COUNT,
             (
-                Query(f"sum(kube_deployment_spec_replicas{{{DEPLOYMENTS}}})", "wanted", Need.KUBE_STATE_METRICS),
-                Query(or_zero(f"count({SERVERS})"), "started"),
                 Query(READY, "ready"),
+                Query(or_zero(f"count({SERVERS})"), "started"),
+                *WANTED,
             ),
         ),
         Panel(

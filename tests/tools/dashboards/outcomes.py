@@ -22,24 +22,25 @@ CODES: Final = {
     8: "RESOURCE_EXHAUSTED",
     13: "INTERNAL",
     14: "UNAVAILABLE",
+    15: "DATA_LOSS",
     16: "UNAUTHENTICATED",
 }
 #: Those that a right request may get, because of the service.
-FAULTS: Final = (2, 4, 8, 13, 14)
+FAULTS: Final = (2, 4, 8, 13, 14, 15)
 
 FINISHED: Final = rate("envoy_http_downstream_rq_completed", SERVICE)
 
 
-def inferences_with(code: int) -> str:
+def inferences_with(code: int, method: str = "ModelInfer") -> str:
     """Return the rate of inferences that ended with one of gRPC's codes; Envoy has no such counter before the first."""
-    return rate(f"envoy_cluster_grpc_ModelInfer_{code}")
+    return rate(f"envoy_cluster_grpc_{method}_{code}")
 
 
 #: Requests a second that failed because of the service: by gRPC, where the status of HTTP is always 200, and by HTTP.
 FAILED: Final = " + ".join(
     [
         rate("envoy_http_downstream_rq_xx", f'envoy_response_code_class="5",{SERVICE}'),
-        *(or_zero(inferences_with(code)) for code in FAULTS),
+        *(or_zero(inferences_with(code, method)) for method in ("ModelInfer", "ModelStreamInfer") for code in FAULTS),
     ]
 )
 _BY_CODE: Final = tuple(Query(inferences_with(code), name, seldom=True) for code, name in CODES.items())
@@ -47,6 +48,7 @@ _BY_CLASS: Final = Query(
     rate("envoy_http_downstream_rq_xx", f'envoy_response_code_class=~"4|5",{SERVICE}', "envoy_response_code_class"),
     "HTTP {{envoy_response_code_class}}xx",
 )
+_STREAMS: Final = Query(rate("envoy_cluster_grpc_ModelStreamInfer_failure"), "streams, of any code", seldom=True)
 #: Requests that Envoy refused by itself, at once, by the reason.
 _REFUSED: Final = (
     Query(
@@ -86,7 +88,7 @@ ERRORS: Final = Panel(
     "Errors by code",
     "UNAVAILABLE is capacity or a broken server, INTERNAL a model; INVALID_ARGUMENT and NOT_FOUND are the client's.",
     PER_SECOND,
-    (_BY_CLASS, *_BY_CODE),
+    (_BY_CLASS, *_BY_CODE, _STREAMS),
 )
 REFUSED: Final = Panel(
     "Refused at once",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from tests.tools.dashboards.capacity import WANTED
 from tests.tools.dashboards.model import (
     COUNT,
     PER_SECOND,
@@ -24,7 +25,6 @@ from tests.tools.dashboards.model import (
 from tests.tools.dashboards.outcomes import ERRORS, FAILED, FINISHED, REFUSED, REPAIRED
 from tests.tools.dashboards.promql import (
     DEMAND,
-    DEPLOYMENTS,
     HELD,
     HELD_MS,
     INSTANCE,
@@ -181,10 +181,10 @@ CAPACITY: Final = Row(
             "Wanted above started: no node has room; started above ready: they load their models, or are ill.",
             COUNT,
             (
-                Query(f"sum(kube_deployment_spec_replicas{{{DEPLOYMENTS}}})", "wanted", Need.KUBE_STATE_METRICS),
-                Query(or_zero(f"count({SERVERS})"), "started"),
-                Query(or_zero(f"sum({SERVERS})"), "answering Prometheus"),
                 Query(READY, "ready to Envoy"),
+                Query(or_zero(f"sum({SERVERS})"), "answering Prometheus"),
+                Query(or_zero(f"count({SERVERS})"), "started"),
+                *WANTED,
             ),
         ),
         Panel(
