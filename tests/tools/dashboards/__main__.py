@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Write the dashboards of the role monitoring: ``python -m tests.tools.dashboards``."""
+"""Write the dashboards of the role monitoring; `make docs` runs it, and a unit test fails where one is not current."""
 
 from __future__ import annotations
 

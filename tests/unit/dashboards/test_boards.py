@@ -81,7 +81,7 @@ def test_the_role_has_them_all() -> None:
 
 @every_board
 def test_the_json_is_current(board: Board) -> None:
-    assert path_of(board).read_text(encoding="utf-8") == text_of(board), "run: python -m tests.tools.dashboards"
+    assert path_of(board).read_text(encoding="utf-8") == text_of(board), "run: make docs"
 
 
 def test_there_is_no_json_without_a_dashboard() -> None:
