@@ -64,8 +64,9 @@ lab-status: venv ## What of it runs, since when, with how much memory
 	@$(lab) status
 
 .PHONY: docs
-docs: venv ## Write the variable tables of the roles' READMEs from their argument specs
+docs: venv ## Write the variable tables of the roles' READMEs from their argument specs, and the dashboards
 	@$(run) tests.tools.role_readme
+	@$(run) tests.tools.dashboards
 
 .PHONY: venv
 venv: packages ## The Python environments and the collection tree (about a minute each, once)

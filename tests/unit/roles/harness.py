@@ -58,12 +58,14 @@ class Role:
         inventory: What an inventory sets for the host.
         host: The host's name.
         groups: The inventory's groups.
+        tasks: The file with the task that applies objects.
     """
 
     name: str
     inventory: Mapping[str, Any]
     host: str = "cms"
     groups: Mapping[str, list[str]] | None = None
+    tasks: str = "main.yml"
 
     @property
     def path(self) -> Path:
@@ -114,8 +116,8 @@ class Role:
         )
 
     def _applied(self, option: str) -> list[Any]:
-        """Return an option of the role's one task that applies objects."""
-        (task,) = (task for task in load(self.path / "tasks" / "main.yml") if "hep.sonic.apply" in task)
+        """Return an option of the one task of a file that applies objects."""
+        (task,) = (task for task in load(self.path / "tasks" / self.tasks) if "hep.sonic.apply" in task)
         value: list[Any] = self.templar.template(task["hep.sonic.apply"].get(option, []))
         return value
 

@@ -5,8 +5,8 @@
 """Each file beside this one, ``<role>/<case>.yml``, is a test.
 
 A case sets ``variables`` and says what must come of them: ``expect``, objects or parts of objects, and ``absent``,
-kinds, or kinds with a name, that must not be there; or ``error``, a part of the message. See `differences` for what a
-part is.
+kinds, or kinds with a name, that must not be there; or ``error``, a part of the message. ``host`` is what else a `Role`
+takes. See `differences` for what a part is.
 """
 
 from __future__ import annotations
