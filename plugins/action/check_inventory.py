@@ -91,15 +91,16 @@ class ActionModule(SonicAction):
     def _required(roles: Collection[str], options: Mapping[str, Spec], defaults: Mapping[str, Any]) -> set[str]:
         """Return what some of the roles demand."""
         demanded = {name for name, spec in options.items() if spec.get("required") and name not in defaults}
-        return {name for name in demanded if name.startswith(tuple(f"{role}_" for role in roles))}
+        return {name for name in demanded if name.startswith(tuple(f"{use.partition(':')[0]}_" for use in roles))}
 
-    def _refusals(self, role: str, context: Mapping[str, Any]) -> Iterator[Refusal]:
-        """Yield why a role refuses its variables.
+    def _refusals(self, use: str, context: Mapping[str, Any]) -> Iterator[Refusal]:
+        """Yield why a role, as `roles_by_group` calls it, refuses its variables.
 
         All of the role's own variables are evaluated, because each may have an expression that refuses its input. Those
         that need what a task finds out, or one pool of several, have no value yet.
         """
-        files = sorted((COLLECTION / "roles" / role / "vars" / "main").glob("*.yml"))
+        role, _colon, variables = use.partition(":")
+        files = sorted((COLLECTION / "roles" / role / "vars" / (variables or "main")).glob("*.yml"))
         own: dict[str, Any] = {}
         for file in files:
             own |= self._load(str(file.relative_to(COLLECTION)), trusted=True)

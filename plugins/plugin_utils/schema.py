@@ -23,6 +23,7 @@ Spec = Mapping[str, Any]
 
 #: Collection-wide variables; declared by the role `common`, which has no tasks.
 SHARED_PREFIX: Final = "sonic_"
+IMPORT_ROLE: Final = "ansible.builtin.import_role"
 #: The longest value that an error repeats, in characters.
 SHOWN: Final = 60
 
@@ -139,10 +140,15 @@ def options_of(documents: Iterable[Mapping[str, Any]]) -> dict[str, Spec]:
 
 
 def roles_by_group(plays: Iterable[Mapping[str, Any]], groups: Iterable[str]) -> dict[str, set[str]]:
-    """Return which roles the plays run on which group, by the roles' short names."""
+    """Return which roles the plays run on which group, by the roles' short names.
+
+    A role that is imported with variables of its own for these hosts (``vars_from``) is called ``role:variables``.
+    """
     found: dict[str, set[str]] = {group: set() for group in groups}
     for play in plays:
         roles = [role["role"] if isinstance(role, Mapping) else role for role in play.get("roles") or ()]
+        imports = [task[IMPORT_ROLE] for task in play.get("tasks") or () if IMPORT_ROLE in task]
+        roles += [f"{use['name']}:{use['vars_from']}" for use in imports if "vars_from" in use]
         for group, members in found.items():
             if group in str(play.get("hosts", "")):
                 members.update(role.rpartition(".")[2] for role in roles)

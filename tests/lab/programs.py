@@ -117,6 +117,12 @@ PROGRAMS: Final = {
             tags="remove_all_sd,enable_kubernetes_sd,enable_dns_sd,netgo",
         ),
         Program(
+            "promtool",  # for the tests of rules
+            "prometheus",
+            "github.com/prometheus/prometheus/cmd/promtool",
+            tags="remove_all_sd,enable_kubernetes_sd,enable_dns_sd,netgo",
+        ),
+        Program(
             "keda",
             "keda",
             "github.com/kedacore/keda/v2/cmd/operator",

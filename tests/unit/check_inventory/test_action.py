@@ -89,6 +89,20 @@ monitoring_prometheus_retention: fortnight
     assert message.count("for sonic-atlas, sonic-cms: sonic_pools[0].min is 5, more than its max, 3. Swap") == 1
 
 
+def test_what_cannot_be_watched_is_told_before_any_role_starts(tmp_path: Path) -> None:
+    run = check(
+        tmp_path,
+        """
+monitoring_objectives: [{name: all, kind: availability, target: 100}]
+""",
+        clusters="monitoring_mode: bundled\n",
+    )
+    assert run.status != 0
+    message = run.tasks[-1].result["msg"]
+    assert "for sonic-atlas, sonic-cms: monitoring_objectives[0].target is 100, which nobody keeps" in message
+    assert "geddes" not in message  # which has checks of its own
+
+
 def test_what_another_collection_is_told_is_its_own_affair(tmp_path: Path) -> None:
     run = check(tmp_path, "site_note: not ours\nenvoyage: nor this\n")
     assert run.status == 0, run.output

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from ansible_collections.hep.sonic.plugins.plugin_utils.schema import (
+    IMPORT_ROLE,
     Unreadable,
     check_host,
     options_of,
@@ -170,6 +171,18 @@ def test_variables_that_lack_a_value_for_one_reason_share_a_sentence() -> None:
         ({"hosts": "clusters:instances", "roles": ["hep.sonic.preflight"]}, {"preflight"}),
         ({"hosts": "clusters", "roles": ["hep.sonic.keda"]}, set()),
         ({"hosts": "instances", "tasks": []}, set()),
+        (
+            {
+                "hosts": "instances",
+                "roles": ["hep.sonic.envoy"],
+                "tasks": [
+                    {IMPORT_ROLE: {"name": "hep.sonic.monitoring", "tasks_from": "instance", "vars_from": "instance"}},
+                    {IMPORT_ROLE: {"name": "hep.sonic.triton", "tasks_from": "look"}},
+                    {"ansible.builtin.debug": {"msg": "no role"}},
+                ],
+            },
+            {"envoy", "monitoring:instance"},
+        ),
     ],
 )
 def test_the_plays_say_which_roles_a_group_gets(play: Mapping[str, Any], roles: set[str]) -> None:

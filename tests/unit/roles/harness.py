@@ -40,10 +40,10 @@ def load(path: Path) -> Any:
     return DataLoader().load_from_file(str(path), cache="none", trusted_as_template=True)
 
 
-def load_variables(path: Path) -> Variables:
-    """Return the variables of a role's folder: of its file ``main.yml``, or of all files in its folder ``main``."""
+def load_variables(path: Path, name: str = "main") -> Variables:
+    """Return the variables of a role's folder: of its file of that name, or of all files in its folder of that name."""
     variables: Variables = {}
-    for file in [path / "main.yml", *sorted((path / "main").glob("*.yml"))]:
+    for file in [path / f"{name}.yml", *sorted((path / name).glob("*.yml"))]:
         if file.exists():
             variables |= load(file)
     return variables
@@ -58,14 +58,16 @@ class Role:
         inventory: What an inventory sets for the host.
         host: The host's name.
         groups: The inventory's groups.
-        tasks: The file with the task that applies objects.
+        entry_point: Which of its entry points is meant. One besides `main` has variables of its own.
+        tasks: The file with the task that applies objects; that of the entry point by default.
     """
 
     name: str
     inventory: Mapping[str, Any]
     host: str = "cms"
     groups: Mapping[str, list[str]] | None = None
-    tasks: str = "main.yml"
+    entry_point: str = "main"
+    tasks: str = ""
 
     @property
     def path(self) -> Path:
@@ -80,7 +82,7 @@ class Role:
             **load_variables(ROLES / "common" / "defaults"),
             **load_variables(self.path / "defaults"),
             **self.inventory,
-            **load_variables(self.path / "vars"),
+            **load_variables(self.path / "vars", self.entry_point),
             "inventory_hostname": self.host,
             "groups": groups,
             "hostvars": {host: dict(self.inventory) if host == self.host else {} for host in hosts},
@@ -117,15 +119,15 @@ class Role:
 
     def _applied(self, option: str) -> list[Any]:
         """Return an option of the one task of a file that applies objects."""
-        (task,) = (task for task in load(self.path / "tasks" / self.tasks) if "hep.sonic.apply" in task)
+        tasks = load(self.path / "tasks" / (self.tasks or f"{self.entry_point}.yml"))
+        (task,) = (task for task in tasks if "hep.sonic.apply" in task)
         value: list[Any] = self.templar.template(task["hep.sonic.apply"].get(option, []))
         return value
 
     def _check_arguments(self) -> None:
-        for role in ("common", self.name):
-            options = yaml.safe_load((ROLES / role / "meta" / "argument_specs.yml").read_text())["argument_specs"][
-                "main"
-            ]["options"]
+        for role, entry_point in (("common", "main"), (self.name, self.entry_point)):
+            specs = yaml.safe_load((ROLES / role / "meta" / "argument_specs.yml").read_text())["argument_specs"]
+            options = specs[entry_point]["options"]
             given = self.templar.template({name: self.variables[name] for name in options if name in self.variables})
             # the defaults are those of defaults/main.yml, which are there already
             spec = {

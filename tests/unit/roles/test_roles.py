@@ -5,8 +5,8 @@
 """Each file beside this one, ``<role>/<case>.yml``, is a test.
 
 A case sets ``variables`` and says what must come of them: ``expect``, objects or parts of objects, and ``absent``,
-kinds, or kinds with a name, that must not be there; or ``error``, a part of the message. ``host`` is what else a `Role`
-takes. See `differences` for what a part is.
+kinds, or kinds with a name, that must not be there; or ``error``, a part of the message. It may name another
+``entry_point`` than ``main``. ``host`` is what else a `Role` takes. See `differences` for what a part is.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ every_case = pytest.mark.parametrize("path", CASES, ids=lambda path: f"{path.par
 @every_case
 def test_variables_become_objects(path: Path) -> None:
     case: dict[str, Any] = yaml.safe_load(path.read_text())
-    role = Role(path.parent.name, case["variables"], **case.get("host", {}))
+    role = Role(
+        path.parent.name, case["variables"], **case.get("host", {}), entry_point=case.get("entry_point", "main")
+    )
     if "error" in case:
         with pytest.raises(RoleError) as caught:
             role.objects()
