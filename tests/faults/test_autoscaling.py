@@ -50,6 +50,7 @@ def scaled(least: int, source: str = "envoy") -> dict[str, Any]:
         "sonic_autoscaler": "keda",
         "sonic_pools": [{**pool, "min": least, "max": LARGEST, "target_in_flight": TARGET}],
         "autoscaler_zero_seconds": 5,
+        "autoscaler_failures": 1,
         "autoscaler_scale_down_seconds": 5,
         "autoscaler_scale_down_period": 1,
         "autoscaler_source": source,
