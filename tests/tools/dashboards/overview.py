@@ -45,8 +45,11 @@ TOTAL: Final = mean_ms(LATENCY, SERVICE)
 HELD_EACH: Final = f"{ratio(HELD_MS, rate(f'{LATENCY}_count', SERVICE))} / 1000"
 QUEUED: Final = f"sum(nv_inference_pending_request_count{{{INSTANCE}}})"
 SERVERS: Final = f'up{{job="triton",{INSTANCE}}}'
-BUDGET: Final = f"sonic:objective:error_budget_remaining:ratio{{{INSTANCE}}}"
-BURN: Final = f"sonic:objective:burn_rate:1h{{{INSTANCE}}}"
+BUDGET: Final = f"sonic:objective_budget_left:ratio{{{INSTANCE}}}"
+BURN: Final = (
+    f"sonic:objective_errors:ratio1h{{{INSTANCE}}} "
+    f"/ on (namespace, instance, objective) (1 - sonic:objective_target:ratio{{{INSTANCE}}})"
+)
 
 SERVED: Final = Row(
     "Are users served?",
