@@ -26,8 +26,6 @@ from tests.tools.dashboards.queries import Chosen
 
 #: What the lab has not: GPUs that compute, or a program that needs the rights of a whole cluster.
 LACKING: Final = frozenset({Need.GPU, Need.DCGM, Need.KUBE_STATE_METRICS})
-#: What its Prometheus has as soon as it reads KEDA, and as instances have objectives.
-NOT_YET: Final = frozenset({Need.KEDA, Need.RULES})
 #: Seconds of requests: several windows of a rate.
 LOAD_SECONDS: Final = 60.0
 LOAD: Final = [
@@ -68,7 +66,7 @@ def measured(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Checker:
     url = f"http://{pod['status']['podIP']}:9090"
     print(f"--prometheus {url} --namespace {NAMESPACE} --instance {INSTANCE.name}")
     # not the first seconds: a rate needs two readings
-    return Checker(Prometheus(url), chosen(INSTANCE.name), start + LOAD_SECONDS / 2, end, LACKING | NOT_YET)
+    return Checker(Prometheus(url), chosen(INSTANCE.name), start + LOAD_SECONDS / 2, end, LACKING)
 
 
 @every_board
