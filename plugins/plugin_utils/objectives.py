@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -34,6 +35,8 @@ BUCKETS_MS: Final = (
 #: How many bad requests an alert takes at least, so that of few requests one does not wake anybody. That requests wait
 #: for the first server is rare enough for one to count.
 LEAST_BAD: Final = {"availability": 10, "latency": 10, "cold_start": 1}
+#: What stands between quotes in an expression of Prometheus' as it is.
+MODEL: Final = re.compile(r"[^\"\\\n]*")
 #: The longest period of an objective, in days.
 LONGEST_WINDOW: Final = 90
 
@@ -169,6 +172,8 @@ def _check_threshold(filled: dict[str, Any], where: str, hold_seconds: int) -> N
     kind, threshold = filled["kind"], filled["threshold_seconds"]
     if filled["model"] and kind != "latency":
         raise SonicError(f"{where}.model is set, but {kind} is not known for each model.", "Leave it out.")
+    if not MODEL.fullmatch(filled["model"]):
+        raise SonicError(f"{where}.model is {filled['model']!r}, which no model is called.", "Write its name.")
     if kind == "availability":
         if threshold is not None:
             raise SonicError(

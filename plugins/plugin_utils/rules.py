@@ -115,13 +115,14 @@ class Instance:
     @property
     def values(self) -> dict[str, str]:
         """What placeholders of the catalogue stand for."""
-        name = f"{self.given['instance']}-triton"
+        deployments = any_of(f"{self.given['instance']}-triton-{pool['name']}" for pool in self.pools)
         return {
             "series": self.scope.series,
             "namespace": self.given["namespace"],
             "instance": self.given["instance"],
-            "pods": f"{name}-.+",
-            "scaled_objects": any_of(f"{name}-{pool['name']}" for pool in self.pools),
+            "scaled_objects": deployments,
+            # the Deployment's, the ReplicaSet's and the Pod's own, of which long names lose some
+            "pods": f"({deployments})-[a-z0-9]+(-[a-z0-9]+)?",
             "claims": any_of(self.given["claims"]),
             "hold_requests": str(self.given["hold_requests"]),
             "poll_seconds": str(self.given["poll_seconds"]),

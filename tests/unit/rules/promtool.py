@@ -6,14 +6,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from string import Template
 from typing import Any, Final
-
-import yaml
 
 from ansible_collections.hep.sonic.plugins.plugin_utils.pools import fill_pools
 from ansible_collections.hep.sonic.plugins.plugin_utils.rules import rule_groups
@@ -106,7 +105,7 @@ def groups(instance: str = ILL, **options: Any) -> list[dict[str, Any]]:
 
 def write_rules(path: Path, instance: str, options: Mapping[str, Any]) -> Path:
     """Write a file of rules, and return where it is."""
-    path.write_text(yaml.safe_dump({"groups": groups(instance, **options)}, sort_keys=False))
+    path.write_text(json.dumps({"groups": groups(instance, **options)}))
     return path
 
 
@@ -193,6 +192,10 @@ def rule_test(case: Mapping[str, Any], rule_files: Sequence[Path]) -> dict[str, 
     return {
         "rule_files": [str(file) for file in rule_files],
         "evaluation_interval": f"{interval}s",
+        # else it is by chance whether an alert reads what was recorded at the same time or the time before
+        "group_eval_order": [
+            f"{NAMESPACE}.{instance}.{part}" for part in ("records", "objectives", "alerts") for instance in (ILL, WELL)
+        ],
         "tests": [
             {
                 "interval": f"{interval}s",

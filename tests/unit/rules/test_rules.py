@@ -77,6 +77,7 @@ def alerts(**options: Any) -> set[str]:
             [{**LATENCY, "threshold_seconds": None}],
             "[0].threshold_seconds is None. Say how many seconds a good latency takes at most.",
         ),
+        ([{**OF_A_MODEL, "model": 'p"n'}], "[0].model is 'p\"n', which no model is called. Write its name."),
         ([{**OF_A_MODEL, "threshold_seconds": -0.1}], "[0].threshold_seconds is -0.1."),
         (
             [AVAILABILITY, {**LATENCY, "threshold_seconds": 2}],
