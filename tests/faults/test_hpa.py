@@ -21,6 +21,7 @@ from ansible_collections.hep.sonic.plugins.plugin_utils.release.readiness import
 from tests.faults.conftest import LAB
 from tests.faults.site import CLUSTER, INSTANCE, POD, SERVICE, Site
 from tests.faults.test_autoscaling import follow_a_step, scaled
+from tests.faults.test_faults import POOL
 from tests.lab import programs
 from tests.lab.network import ADDRESS
 from tests.lab.progress import Progress
@@ -102,13 +103,13 @@ def adapter(site: Site, folder: Path) -> Iterator[None]:
 @pytest.mark.soak
 @pytest.mark.timeout(1200)
 def test_servers_follow_a_step_of_the_load_without_keda(site: Site, tmp_path: Path) -> None:
-    site.deploy(scaled(1) | {"sonic_autoscaler": "none"})
+    site.deploy({"sonic_pools": [{**POOL, "replicas": 1}]})
     INSTANCE.must("hep.sonic.cluster", keda_mode="none", **CLUSTER)
     try:
         site.wait(lambda: not is_available(site.cluster), 60)
         with adapter(site, tmp_path):
             variables = scaled(1) | {"sonic_autoscaler": "hpa", "keda_mode": "none"}
             follow_a_step(site, tmp_path, variables, "HPA, by way of prometheus-adapter")
-            site.deploy(scaled(1) | {"sonic_autoscaler": "none", "keda_mode": "none"})
+            site.deploy({"sonic_pools": [{**POOL, "replicas": 1}], "keda_mode": "none"})
     finally:
         INSTANCE.must("hep.sonic.cluster", **CLUSTER)
