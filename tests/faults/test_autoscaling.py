@@ -176,6 +176,7 @@ def test_servers_follow_a_step_of_the_load(site: Site, tmp_path: Path, source: s
     assert ready <= 20
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(400)
 def test_the_occupancy_is_that_of_all_requests(site: Site, tmp_path: Path) -> None:
     # less than one server computes at a time, so that none waits

@@ -34,7 +34,7 @@ LOAD: Final = [
     Stream("slow", "paced", rate=3 / SERVICE_SECONDS, service_seconds=SERVICE_SECONDS, deadline=60),
 ]
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(400)]
 
 every_board = pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.name)
 
