@@ -21,7 +21,7 @@ from tests.faults.site import NAMESPACE, POD, Site
 from tests.faults.stream import Stream
 from tests.faults.test_faults import POOL, client
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(400)]
 
 #: The lab reads its metrics every 2 s: ten readings, and as many again until Prometheus has found all.
 QUIET_SECONDS: Final = 20.0

@@ -195,6 +195,7 @@ def test_the_occupancy_is_that_of_all_requests(site: Site, tmp_path: Path) -> No
     assert 0.8 <= float(found["value"][1]) <= 1.5
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(400)
 def test_a_farm_that_nobody_asks_is_given_its_time_when_it_is_taken_up(site: Site) -> None:
     pool = {name: value for name, value in POOL.items() if name != "replicas"}
