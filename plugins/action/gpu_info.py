@@ -72,13 +72,13 @@ class ActionModule(SonicAction):
         Raises:
             SonicError: No node at all offers one when the time is up that somebody gave for that.
         """
+        wanted, planned = params["label_selector"], params["planned_labels"]
+        # the API server selects by labels that are there; those that are planned it does not know
+        selector = "" if planned else ",".join(f"{key}={value}" for key, value in wanted.items())
         start = reported = time.monotonic()
         while True:
-            nodes = [
-                node
-                for node in cluster.list(NODES)
-                if carries(node, params["label_selector"], params["planned_labels"])
-            ]
+            listed = cluster.list(NODES, labels=selector or None)
+            nodes = [node for node in listed if carries(node, wanted, planned)]
             missing = without_gpu(nodes, params["resources"])
             now = time.monotonic()
             if not missing or now - start >= params["wait_timeout"]:

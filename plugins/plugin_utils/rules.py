@@ -201,8 +201,7 @@ def alerts_left_out(options: Any) -> list[str]:
     instance = Instance.of(options)
     missing = {
         alert["alert"]: [source for source in _sources(alert, instance) if source not in instance.given["sources"]]
-        for alert in catalogue()
-        if alert["alert"] not in instance.given["disabled"] and instance.has(alert["only"])
+        for alert in _wanted(instance)
     }
     return [f"{name} ({', '.join(sources)})" for name, sources in missing.items() if sources]
 

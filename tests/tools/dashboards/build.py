@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from grafana_foundation_sdk.builders import common as common_builders
 from grafana_foundation_sdk.builders import dashboard as builders
@@ -22,6 +22,8 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 from tests.tools.common import ROOT
 from tests.tools.dashboards.model import Board, Panel, Query, Shape
 from tests.tools.dashboards.variables import CHOICES, DATASOURCE, SHARED, Choice
+
+Shaped = TypeVar("Shaped", timeseries.Panel, stat.Panel, table.Panel)
 
 FOLDER: Final = ROOT / "roles/monitoring/files/dashboards"
 #: All our dashboards have it, and link to each other by it.
@@ -95,15 +97,10 @@ def _query(query: Query, number: int) -> prometheus.Dataquery:
     return prometheus.Dataquery().ref_id(chr(FIRST + number)).expr(query.expr).legend_format(query.legend)
 
 
-def _lines(panel: Panel, number: int) -> Builder[dashboard.Panel]:
-    stacked = panel.shape is Shape.STACK
-    legend = common_builders.VizLegendOptions().show_legend(True).display_mode(common.LegendDisplayMode.LIST)
-    tooltip = (
-        common_builders.VizTooltipOptions().mode(common.TooltipDisplayMode.MULTI).sort(common.SortOrder.DESCENDING)
-    )
-    made = (
-        timeseries.Panel()
-        .id(number)
+def _framed(made: Shaped, panel: Panel, number: int) -> Shaped:
+    """Return a panel of any shape with what all of them have."""
+    return (
+        made.id(number)
         .title(panel.title)
         .description(panel.description)
         .datasource(SOURCE)
@@ -111,6 +108,17 @@ def _lines(panel: Panel, number: int) -> Builder[dashboard.Panel]:
         .span(panel.width)
         .unit(panel.unit.grafana)
         .no_value(panel.nothing)
+    )
+
+
+def _lines(panel: Panel, number: int) -> Builder[dashboard.Panel]:
+    stacked = panel.shape is Shape.STACK
+    legend = common_builders.VizLegendOptions().show_legend(True).display_mode(common.LegendDisplayMode.LIST)
+    tooltip = (
+        common_builders.VizTooltipOptions().mode(common.TooltipDisplayMode.MULTI).sort(common.SortOrder.DESCENDING)
+    )
+    made = (
+        _framed(timeseries.Panel(), panel, number)
         .legend(legend.placement(common.LegendPlacement.BOTTOM))
         .tooltip(tooltip)
         .line_width(1)
@@ -131,15 +139,7 @@ def _number(panel: Panel, number: int) -> Builder[dashboard.Panel]:
     steps = [dashboard.Threshold(value=value, color=colour) for value, colour in panel.levels]
     thresholds = builders.ThresholdsConfig().mode(dashboard.ThresholdsMode.ABSOLUTE).steps(steps)
     return (
-        stat.Panel()
-        .id(number)
-        .title(panel.title)
-        .description(panel.description)
-        .datasource(SOURCE)
-        .height(panel.height)
-        .span(panel.width)
-        .unit(panel.unit.grafana)
-        .no_value(panel.nothing)
+        _framed(stat.Panel(), panel, number)
         .reduce_options(common_builders.ReduceDataOptions().calcs(["lastNotNull"]))
         .color_mode(common.BigValueColorMode.VALUE)
         .graph_mode(common.BigValueGraphMode.AREA)
@@ -153,15 +153,7 @@ def _table(panel: Panel, number: int) -> Builder[dashboard.Panel]:
     columns = {f"Value #{chr(FIRST + index)}": query.legend for index, query in enumerate(panel.queries)}
     tidy = {"excludeByName": {"Time": True}, "indexByName": {}, "renameByName": columns}
     made = (
-        table.Panel()
-        .id(number)
-        .title(panel.title)
-        .description(panel.description)
-        .datasource(SOURCE)
-        .height(panel.height)
-        .span(panel.width)
-        .unit(panel.unit.grafana)
-        .no_value(panel.nothing)
+        _framed(table.Panel(), panel, number)
         .targets(
             [_query(query, index).instant().format(PromQueryFormat.TABLE) for index, query in enumerate(panel.queries)]
         )
