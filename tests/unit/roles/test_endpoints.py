@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import subprocess
@@ -17,17 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from ansible_collections.hep.sonic.plugins.plugin_utils.client import BUILT_IN, Cluster, Resource
+from ansible_collections.hep.sonic.plugins.plugin_utils.client import Cluster, Resource
 from tests.unit.gate import Gate
+from tests.unit.roles.account import credentials
 from tests.unit.roles.harness import ROLES, Role
 from tests.unit.roles.test_drain import free_port, get, wait_for
 
 PROGRAM = ROLES / "envoy" / "files" / "endpoints.py"
 SLICES = Resource("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", namespaced=True)
 PORTS = {"grpc": 8001, "http": 8000, "metrics": 8002}
-RIGHTS = ("ServiceAccount", "Role", "RoleBinding")
 
 #: What Envoy shall know of a cluster: address and port of each server → its weight.
 Known = dict[str, int]
@@ -108,24 +106,9 @@ def objects_of(namespace: str) -> list[dict[str, Any]]:
     return Role("envoy", {"sonic_namespace": namespace, "sonic_pools": pools}).objects()
 
 
-def credentials(cluster: Cluster, kubeconfig: Path, namespace: str, folder: Path) -> None:
-    """Make the account with its rights, and its credentials as the kubelet puts them into a Pod."""
-    for kind in RIGHTS:
-        (body,) = (one for one in objects_of(namespace) if one["kind"] == kind)
-        resource = next(one for one in BUILT_IN.values() if one.kind == kind)
-        cluster.request("POST", resource.path(namespace), body=body)
-        name = body["metadata"]["name"]
-    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
-    path = f"{BUILT_IN['', 'ServiceAccount'].path(namespace, name)}/token"
-    token = cluster.request("POST", path, body=request).body["status"]["token"]
-    authority = yaml.safe_load(kubeconfig.read_text())["clusters"][0]["cluster"]["certificate-authority-data"]
-    for file, content in (("token", token), ("namespace", namespace), ("ca.crt", base64.b64decode(authority).decode())):
-        (folder / file).write_text(content)
-
-
 @pytest.fixture
 def sidecar(cluster: Cluster, kubeconfig: Path, namespace: str, tmp_path: Path) -> Iterator[Sidecar]:
-    credentials(cluster, kubeconfig, namespace, tmp_path)
+    credentials(cluster, kubeconfig, namespace, objects_of(namespace), tmp_path)
     (config_map,) = (one for one in objects_of(namespace) if one["kind"] == "ConfigMap")
     (tmp_path / "plan.json").write_text(config_map["data"]["endpoints.json"])
     gate = Gate(cluster.server)

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import subprocess
 import sys
@@ -14,11 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 
 from ansible_collections.hep.sonic.plugins.plugin_utils.client import BUILT_IN, Cluster
 from ansible_collections.hep.sonic.plugins.plugin_utils.objects import Manifest
 from tests.unit.gate import Gate
+from tests.unit.roles.account import credentials
 from tests.unit.roles.harness import ROLES, Role
 from tests.unit.roles.test_drain import wait_for
 
@@ -36,29 +35,16 @@ def files(folder: Path) -> dict[str, str]:
     return {path.name: path.read_text() for path in folder.glob("*.yml")}
 
 
-def credentials(cluster: Cluster, kubeconfig: Path, namespace: str, folder: Path) -> None:
-    """Make the account with the role's rights in a namespace, and its credentials as the kubelet puts them."""
-    given = {
-        "monitoring_mode": "bundled",
-        "monitoring_namespace": namespace,
-        "monitoring_instance_namespaces": [namespace],
-    }
-    for body in Role("monitoring", given).objects():
-        if body["kind"] in ("ServiceAccount", "Role", "RoleBinding"):
-            resource = next(one for one in BUILT_IN.values() if one.kind == body["kind"])
-            cluster.request("POST", resource.path(namespace), body=body)
-    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
-    path = f"{BUILT_IN['', 'ServiceAccount'].path(namespace, 'prometheus')}/token"
-    token = cluster.request("POST", path, body=request).body["status"]["token"]
-    authority = yaml.safe_load(kubeconfig.read_text())["clusters"][0]["cluster"]["certificate-authority-data"]
-    (folder / "token").write_text(token)
-    (folder / "ca.crt").write_bytes(base64.b64decode(authority))
+def objects_of(namespace: str) -> list[Manifest]:
+    """Return what the role applies for instances in a namespace, which is Prometheus' own, too."""
+    given = {"monitoring_mode": "bundled", "monitoring_namespace": namespace}
+    return Role("monitoring", {**given, "monitoring_instance_namespaces": [namespace]}).objects()
 
 
 @pytest.fixture
 def gate(cluster: Cluster, kubeconfig: Path, namespace: str, tmp_path: Path) -> Iterator[Gate]:
     """The way of a running sidecar to the API server; it has no right in the other namespace that it is told of."""
-    credentials(cluster, kubeconfig, namespace, tmp_path)
+    credentials(cluster, kubeconfig, namespace, objects_of(namespace), tmp_path)
     way = Gate(cluster.server)
     options = [f"--folder={tmp_path}", f"--credentials={tmp_path}", "default", namespace]
     process = subprocess.Popen(
