@@ -10,10 +10,11 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from ansible.errors import AnsibleError, AnsibleUndefinedVariable, AnsibleValueOmittedError
+from ansible.errors import AnsibleUndefinedVariable
 
 from ansible_collections.hep.sonic.plugins.plugin_utils.action_base import Params, Result, SonicAction
 from ansible_collections.hep.sonic.plugins.plugin_utils.errors import SonicError
+from ansible_collections.hep.sonic.plugins.plugin_utils.evaluate import evaluate, expressions
 from ansible_collections.hep.sonic.plugins.plugin_utils.origin import origin_of
 from ansible_collections.hep.sonic.plugins.plugin_utils.schema import (
     SHARED_PREFIX,
@@ -51,11 +52,17 @@ class ActionModule(SonicAction):
         findings: dict[str, list[Finding | Refusal | Unreadable]] = {}
         groups = task_vars["groups"]
         for host in sorted({host for group in GROUPS for host in groups.get(group, ())}):
-            unreadable: list[Unreadable] = []
             raw = task_vars["hostvars"].raw_get(host)
             ours = {name: value for name, value in raw.items() if name.startswith(prefixes)}
             context = {**defaults, **raw, "hostvars": task_vars["hostvars"]}
-            variables = dict(self._evaluate(ours, context, unreadable))
+            values, failures = evaluate(list(ours), context, self._templar)
+            plain = {name: value for name, value in ours.items() if not any(expressions(value))}
+            variables = plain | {name: value for name, value in values.items() if name in ours}
+            unreadable = [
+                Unreadable(name, origin_of(name) or origin_of(ours[name]), str(failures[name]))
+                for name in ours
+                if name in failures
+            ]
             its_groups = [group for group in GROUPS if host in groups.get(group, ())]
             needed = {name for group in its_groups for name in required[group]}
             found = check_host(options, prefixes, sorted(needed - {finding.key for finding in unreadable}), variables)
@@ -63,9 +70,8 @@ class ActionModule(SonicAction):
             if not findings[host]:  # else one mistake would be told twice
                 its_roles = sorted({role for group in its_groups for role in roles_of[group]})
                 # evaluated once, and not again for each expression that names them
-                context |= variables
-                unset = {name: default for name, default in defaults.items() if name not in ours}
-                context |= dict(self._evaluate(unset, context, []))
+                context |= values
+                context |= evaluate(list(defaults), context, self._templar)[0]
                 findings[host] += [refusal for role in its_roles for refusal in self._refusals(role, context)]
 
         if problems := report(findings):
@@ -104,38 +110,16 @@ class ActionModule(SonicAction):
         own: dict[str, Any] = {}
         for file in files:
             own |= self._load(str(file.relative_to(COLLECTION)), trusted=True)
-        templar = self._templar.copy_with_new_env(available_variables={**context, **own})
-        for name, value in own.items():
-            if name == f"__{role}_checks":
-                continue  # what they say is in the problems
-            try:
-                content = templar.template(value)
-            except AnsibleUndefinedVariable:
-                continue
-            except AnsibleError as error:
-                if reason := _reason(error):
-                    yield Refusal(reason)
-                continue
-            if name == f"__{role}_problems":
-                yield from map(Refusal, content)
-
-    def _evaluate(
-        self, variables: Mapping[str, Any], context: Mapping[str, Any], unreadable: list[Unreadable]
-    ) -> Iterator[tuple[str, Any]]:
-        """Yield the variables with their expressions evaluated; those that cannot be go to `unreadable`."""
-        templar = self._templar.copy_with_new_env(available_variables=context)
-        for name, value in variables.items():
-            try:
-                yield name, templar.template(value)
-            except AnsibleValueOmittedError:
-                continue
-            except AnsibleError as error:
-                where = origin_of(name) or origin_of(value)
-                unreadable.append(Unreadable(name, where, str(error)))
+        checks = own.pop(f"__{role}_checks", [])
+        values, failures = evaluate(list(own), {**context, **own, f"__{role}_checks": checks}, self._templar)
+        yield from (Refusal(reason) for name in own if name in failures and (reason := _reason(failures[name])))
+        yield from map(Refusal, values.get(f"__{role}_problems", ()))
 
 
 def _reason(error: BaseException) -> str:
     """Return what this collection says of a failed expression; nothing if it failed for another reason."""
+    if isinstance(error, AnsibleUndefinedVariable):
+        return ""
     cause: BaseException | None = error
     while cause and not isinstance(cause, SonicError):
         cause = cause.__cause__

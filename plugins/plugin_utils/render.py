@@ -14,6 +14,7 @@ from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.hep.sonic.plugins.plugin_utils.errors import ManifestError
+from ansible_collections.hep.sonic.plugins.plugin_utils.evaluate import Templar, evaluate, words
 from ansible_collections.hep.sonic.plugins.plugin_utils.origin import origin_of
 
 Manifest = dict[str, Any]
@@ -33,20 +34,29 @@ class Loader(Protocol):
     def load_from_file(self, file_name: str, *, cache: str, trusted_as_template: bool) -> Any: ...
 
 
-class Templar(Protocol):
-    """What is used of Ansible's Templar."""
-
-    def copy_with_new_env(self, *, available_variables: Mapping[str, Any]) -> Templar: ...
-
-    def template(self, variable: Any) -> Any: ...
-
-
 @dataclass(frozen=True)
 class Rendered:
     """A manifest and where it was written, for messages."""
 
     manifest: Manifest
     source: str
+
+
+@dataclass(frozen=True)
+class ManifestFile:
+    """A file, and for which elements it is rendered.
+
+    Args:
+        path: Where it lies.
+        data: Its content, with expressions.
+        elements: One object is made for each; one in all where it is None.
+        element: What expressions call the element.
+    """
+
+    path: str
+    data: Manifest
+    elements: Sequence[Any] | None
+    element: str
 
 
 @dataclass(frozen=True)
@@ -71,9 +81,13 @@ class Renderer:
         Raises:
             ManifestError: An element, a file or an expression is wrong; the text names file and key.
         """
-        return [rendered for source in sources for rendered in self._render_source(source)]
+        files = [file for source in sources for file in self._read(source)]
+        named = sorted({word for file in files for word in words(file.data)})
+        values, _failures = evaluate(named, self.variables, self.templar, unknown={file.element for file in files})
+        variables = {**self.variables, **values}
+        return [rendered for file in files for rendered in self._render_file(file, variables)]
 
-    def _render_source(self, source: Any) -> Iterator[Rendered]:
+    def _read(self, source: Any) -> Iterator[ManifestFile]:
         if isinstance(source, str):
             source = {"src": source}
         validation = ArgumentSpecValidator(dict(SOURCE_SPEC)).validate(source)
@@ -95,12 +109,15 @@ class Renderer:
             raise ManifestError(f"{path} is not valid YAML: {error}") from error
         if not isinstance(data, dict):
             raise ManifestError(f"{path} holds no object.", "A manifest file holds one Kubernetes object.")
-        if params["for_each"] is None:
-            yield self._render_object(data, self.variables, path)
+        yield ManifestFile(path, data, params["for_each"], params["as"])
+
+    def _render_file(self, file: ManifestFile, variables: Mapping[str, Any]) -> Iterator[Rendered]:
+        if file.elements is None:
+            yield self._render_object(file.data, variables, file.path)
             return
-        for index, element in enumerate(params["for_each"]):
+        for index, element in enumerate(file.elements):
             yield self._render_object(
-                data, {**self.variables, params["as"]: element}, f"{path} ({params['as']} {index})"
+                file.data, {**variables, file.element: element}, f"{file.path} ({file.element} {index})"
             )
 
     def _render_object(self, data: Manifest, variables: Mapping[str, Any], source: str) -> Rendered:

@@ -22,6 +22,7 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 
 from ansible_collections.hep.sonic.plugins.plugin_utils.errors import SonicError
+from ansible_collections.hep.sonic.plugins.plugin_utils.evaluate import evaluate
 from ansible_collections.hep.sonic.plugins.plugin_utils.render import Manifest, Renderer, to_plain
 
 REPOSITORY = Path(__file__).parents[3]
@@ -38,6 +39,12 @@ class RoleError(Exception):
 def load(path: Path) -> Any:
     """Return the content of a YAML file whose expressions may be evaluated."""
     return DataLoader().load_from_file(str(path), cache="none", trusted_as_template=True)
+
+
+@cache
+def load_specs(role: str) -> Any:
+    """Return the argument specs of a role."""
+    return yaml.safe_load((ROLES / role / "meta" / "argument_specs.yml").read_text())["argument_specs"]
 
 
 def load_variables(path: Path, name: str = "main") -> Variables:
@@ -92,7 +99,9 @@ class Role:
 
     @cached_property
     def templar(self) -> Templar:
-        return Templar(loader=DataLoader(), variables=self.variables)
+        templar = Templar(loader=DataLoader(), variables=self.variables)
+        values, _failures = evaluate(list(self.variables), self.variables, templar)
+        return Templar(loader=DataLoader(), variables={**self.variables, **values})
 
     def objects(self) -> list[Manifest]:
         """Check the variables and return what the role would apply.
@@ -114,7 +123,7 @@ class Role:
             loader=DataLoader(),
             templar=self.templar,
             find=lambda name: str(self.path / "manifests" / name),
-            variables=self.variables,
+            variables=self.templar.available_variables,
         )
 
     def _applied(self, option: str) -> list[Any]:
@@ -126,8 +135,7 @@ class Role:
 
     def _check_arguments(self) -> None:
         for role, entry_point in (("common", "main"), (self.name, self.entry_point)):
-            specs = yaml.safe_load((ROLES / role / "meta" / "argument_specs.yml").read_text())["argument_specs"]
-            options = specs[entry_point]["options"]
+            options = load_specs(role)[entry_point]["options"]
             given = self.templar.template({name: self.variables[name] for name in options if name in self.variables})
             # the defaults are those of defaults/main.yml, which are there already
             spec = {
