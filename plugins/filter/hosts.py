@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.hep.sonic.plugins.plugin_utils.inventory import cluster_of, instance_namespaces
+from ansible_collections.hep.sonic.plugins.plugin_utils.inventory import cluster_of, instance_namespaces, instances_on
 
 
 class FilterModule:
@@ -20,4 +20,5 @@ class FilterModule:
         return {
             "cluster_of": cluster_of,
             "instance_namespaces": instance_namespaces,
+            "instances_on": instances_on,
         }

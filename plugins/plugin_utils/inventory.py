@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What follows from the inventory: which cluster an instance is on, and which namespaces a cluster's instances need."""
+"""What follows from the inventory: where an instance is, and what a cluster's instances are called and need."""
 
 from __future__ import annotations
 
@@ -38,6 +38,27 @@ def cluster_of(host: str, clusters: Sequence[str], hostvars: Mapping[str, Mappin
             f"Set it to one of {', '.join(clusters)}.",
         )
     raise SonicError("The inventory has no cluster.", "Put the cluster that the service runs on in the group clusters.")
+
+
+def instances_on(
+    instances: Sequence[str], hostvars: Mapping[str, Mapping[str, Any]], cluster: str, clusters: Sequence[str]
+) -> list[str]:
+    """Return the names that the instances on `cluster` have there.
+
+    Args:
+        instances: The inventory's names of all instances.
+        hostvars: The variables of all hosts, as the inventory gives them: without the defaults of roles.
+        cluster: The name of a cluster.
+        clusters: The names of all clusters.
+
+    Raises:
+        SonicError: It is not clear on which cluster one is.
+    """
+    return [
+        str(hostvars[instance].get("sonic_instance") or instance)
+        for instance in instances
+        if cluster_of(instance, clusters, hostvars) == cluster
+    ]
 
 
 def instance_namespaces(

@@ -37,12 +37,14 @@ _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 
 #: What is built last: it takes the longest, and the first inference needs none of it.
 _GPU: Final = ("nvidia-device-plugin", "gpu-feature-discovery", "nfd-master")
-_MONITORING: Final = ("prometheus", "promtool")
+#: What tests of rules, and of who is told, ask.
+_JUDGES: Final = ("promtool", "alertmanager")
+_MONITORING: Final = ("prometheus", *_JUDGES)
 _KEDA: Final = ("keda", "keda-adapter", "keda-admission-webhooks")
 #: What each form needs, in the order in which it is needed first.
 _CONTROL_PLANE: Final = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 _PROGRAMS: Final[Mapping[Form, tuple[str, ...]]] = {
-    "control": (*_CONTROL_PLANE, "kwok", "promtool"),
+    "control": (*_CONTROL_PLANE, "kwok", *_JUDGES),
     "node": (*_CONTROL_PLANE, "kubelet", "kube-proxy", "coredns", "kwok", "kubectl", *_GPU, *_MONITORING, *_KEDA),
 }
 #: What a bare lab does without.

@@ -11,7 +11,9 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterable
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -141,6 +143,7 @@ PROGRAMS: Final = {
         ),
         Program("keda-adapter", "keda", "github.com/kedacore/keda/v2/cmd/adapter", _KEDA),
         Program("keda-admission-webhooks", "keda", "github.com/kedacore/keda/v2/cmd/webhooks", _KEDA),
+        Program("alertmanager", "alertmanager", "github.com/prometheus/alertmanager/cmd/alertmanager"),
         Program("prometheus-adapter", "prometheus_adapter", "sigs.k8s.io/prometheus-adapter/cmd/adapter"),
     )
 }
@@ -173,12 +176,31 @@ def ensure(names: Iterable[str], progress: Progress) -> None:
                     _build(go, program)
 
 
+def sources(folder: str, module: str) -> Path:
+    """Return the root of a module's sources, downloaded where they are missing and compared with their checksum.
+
+    Args:
+        folder: Folder below `go/` that pins the module.
+        module: Its path.
+
+    Raises:
+        LabError: Go is missing or too old, or the download failed.
+    """
+    go = _find_go()
+    directory = SOURCE / "go" / folder
+    environment = os.environ | {"GOFLAGS": "-mod=readonly", "GOTOOLCHAIN": "local"}
+    run([go, "mod", "download", module], directory=directory, environment=environment)
+    found = run([go, "list", "-m", "-f", "{{.Dir}}", module], directory=directory, environment=environment)
+    return Path(found.strip())
+
+
 def inputs(name: str) -> str:
     """Return a checksum of all that decides what a build of the program makes."""
     program = PROGRAMS[name]
     digest = hashlib.sha256(repr((program, _FLAGS)).encode())
-    for file in sorted((SOURCE / "go" / program.module).iterdir()):
-        digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    folder = SOURCE / "go" / program.module
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        digest.update(file.relative_to(folder).as_posix().encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()
 
 
@@ -192,7 +214,6 @@ def _stamp(program: Program) -> Path:
 
 
 def _build(go: Path, program: Program) -> None:
-    source = SOURCE / "go" / program.module
     binary, stamp = path(program.name), _stamp(program)
     fresh = binary.with_name(f".{program.name}.new")
     stamp.unlink(missing_ok=True)
@@ -203,19 +224,40 @@ def _build(go: Path, program: Program) -> None:
     }
     # nice: a build of minutes must not make the machine unusable, nor starve a lab that runs meanwhile
     linker = f"-ldflags=-s -w {program.values}".rstrip()
-    command = ("nice", go, "build", *_FLAGS, f"-tags={program.tags}", linker, "-o", fresh, program.package)
-    run(command, directory=source, environment=environment, detached=True)
+    module = program.package.partition("/cmd/")[0]
+    with _buildable(program, module) as (directory, package):
+        command = ("nice", go, "build", *_FLAGS, f"-tags={program.tags}", linker, "-o", fresh, package)
+        run(command, directory=directory, environment=environment, detached=True)
     for file in program.extracts:
         other, _, name = file.rpartition("//")
-        module = other or program.package.partition("/cmd/")[0]
-        root = run([go, "list", "-m", "-f", "{{.Dir}}", module], directory=source, environment=environment).strip()
         copy = extract(program.name, file)
         copy.parent.mkdir(parents=True, exist_ok=True)
         # not copy2: files in the module cache are read-only
-        shutil.copyfile(Path(root) / name, copy)
+        shutil.copyfile(sources(program.module, other or module) / name, copy)
     # replaced in one step: a lab that runs keeps the old file, and nobody ever sees half of the new one
     fresh.replace(binary)
     stamp.write_text(inputs(program.name), encoding="ascii")
+
+
+@contextmanager
+def _buildable(program: Program, module: str) -> Iterator[tuple[Path, str]]:
+    """Yield where a program is built, and as which package.
+
+    A module that lacks files is copied and built as itself, with the files of `go/<module>/overlay`: Go lets nobody add
+    any to what it has downloaded.
+    """
+    source = SOURCE / "go" / program.module
+    overlay = source / "overlay"
+    if not overlay.is_dir():
+        yield source, program.package
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        for root in (sources(program.module, module), overlay):
+            for file in (path for path in root.rglob("*") if path.is_file()):
+                copy = Path(folder) / file.relative_to(root)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, copy)
+        yield Path(folder), f".{program.package.removeprefix(module)}"
 
 
 def _find_go() -> Path:

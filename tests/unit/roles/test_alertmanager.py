@@ -1,0 +1,144 @@
+# Copyright (c) 2026 hep.sonic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whom Alertmanager itself tells of what, with the configuration that the role makes."""
+
+from __future__ import annotations
+
+import base64
+import json
+import queue
+import subprocess
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Final
+from urllib.request import Request, urlopen
+
+import pytest
+import yaml
+
+from tests.lab import programs
+from tests.lab.progress import Progress
+from tests.unit.roles.harness import Role
+from tests.unit.roles.test_drain import free_port, get, wait_for
+
+#: (receiver, instance, alert, severity)
+Told = tuple[str, str, str, str]
+#: Of the receivers of these tests, and what else they are.
+RECEIVERS: Final = (
+    {"name": "oncall", "severities": ["page"]},
+    {"name": "cms", "instances": ["cms"]},
+    {"name": "everybody"},
+)
+
+
+@contextmanager
+def chat() -> Iterator[tuple[int, queue.Queue[Told]]]:
+    """Run what receivers post to, and yield its port and what it was told."""
+    told: queue.Queue[Told] = queue.Queue()
+
+    class Chat(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            message = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            for alert in message["alerts"]:
+                labels = alert["labels"]
+                told.put((self.path.strip("/"), labels["instance"], labels["alertname"], labels["severity"]))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class' name
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Chat)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield server.server_address[1], told
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def configuration(port: int) -> dict[str, Any]:
+    """Return the role's configuration for receivers that are all on a port here, each by its path."""
+    variables = {
+        "monitoring_mode": "bundled",
+        "monitoring_alertmanager_mode": "bundled",
+        "monitoring_alertmanager_allowed_destinations": [{"ipBlock": {"cidr": "192.0.2.0/24"}}],
+        "monitoring_receivers": [
+            receiver | {"webhook_url": f"http://127.0.0.1:{port}/{receiver['name']}"} for receiver in RECEIVERS
+        ],
+    }
+    role = Role("monitoring", variables)
+    (secret,) = (obj for obj in role.objects() if obj["kind"] == "Secret")
+    config: dict[str, Any] = yaml.safe_load(base64.b64decode(secret["data"]["alertmanager.yml"]))
+    config["route"]["group_wait"] = "1s"  # nobody waits here for more of a group
+    return config
+
+
+@contextmanager
+def alertmanager(folder: Path, config: Mapping[str, Any]) -> Iterator[int]:
+    """Run an Alertmanager, and yield its port."""
+    programs.ensure(["alertmanager"], Progress(None))
+    (folder / "alertmanager.yml").write_text(yaml.safe_dump(config))
+    port = free_port()
+    command = [
+        str(programs.path("alertmanager")),
+        f"--config.file={folder}/alertmanager.yml",
+        f"--storage.path={folder}",
+        "--cluster.listen-address=",
+        f"--web.listen-address=127.0.0.1:{port}",
+    ]
+    with (folder / "log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+        try:
+            wait_for(lambda: process.poll() is None and get(port, "/-/ready") == 200)
+            yield port
+        finally:
+            process.terminate()
+
+
+def fire(port: int, *alerts: tuple[str, str, str]) -> None:
+    """Say, as Prometheus does, what fires: (instance, alert, severity)."""
+    body = [
+        {
+            "labels": {"namespace": "physics", "instance": instance, "alertname": name, "severity": severity},
+            "annotations": {"summary": "It hurts.", "runbook_url": "https://example.org"},
+        }
+        for instance, name, severity in alerts
+    ]
+    url = f"http://127.0.0.1:{port}/api/v2/alerts"
+    urlopen(Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"}, method="POST")).close()
+
+
+@pytest.fixture
+def told(tmp_path: Path) -> Iterator[tuple[int, queue.Queue[Told]]]:
+    """An Alertmanager's port, and what its receivers were told."""
+    with chat() as (port, messages), alertmanager(tmp_path, configuration(port)) as own:
+        yield own, messages
+
+
+def test_receivers_are_told_of_what_they_want_and_no_more(told: tuple[int, queue.Queue[Told]]) -> None:
+    port, messages = told
+    fire(port, ("cms", "SonicServerFailing", "page"), ("atlas", "SonicRetriesHigh", "ticket"))
+    found = {messages.get(timeout=20) for _ in range(4)}
+    assert found == {
+        ("oncall", "cms", "SonicServerFailing", "page"),
+        ("cms", "cms", "SonicServerFailing", "page"),
+        ("everybody", "cms", "SonicServerFailing", "page"),
+        ("everybody", "atlas", "SonicRetriesHigh", "ticket"),
+    }
+    with pytest.raises(queue.Empty):
+        messages.get(timeout=2)
+
+
+def test_what_is_a_page_is_not_told_as_a_ticket_besides(told: tuple[int, queue.Queue[Told]]) -> None:
+    port, messages = told
+    fire(port, ("cms", "SonicLatencyBudgetBurn", "page"))
+    fire(port, ("cms", "SonicLatencyBudgetBurn", "ticket"))
+    found = {messages.get(timeout=20) for _ in range(3)}
+    assert {severity for _receiver, _instance, _name, severity in found} == {"page"}
+    with pytest.raises(queue.Empty):
+        messages.get(timeout=2)
