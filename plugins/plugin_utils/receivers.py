@@ -38,6 +38,8 @@ SMTP_SPEC: Final[Spec] = {
 WAYS: Final = ("email_to", "webhook_url", "slack_url")
 #: Where alerts go that no receiver wants.
 NOBODY: Final = "nobody"
+#: A cause, and what it shows itself by besides: who is told of the one is not told of the others.
+CAUSES: Final[Mapping[str, Sequence[str]]] = {"SonicServerFailing": ("SonicEjectionsHigh", "SonicRetriesHigh")}
 #: What a chat shows of each alert.
 CHAT_TITLE: Final = "{{ .Status | toUpper }} {{ .CommonLabels.alertname }} {{ .CommonLabels.instance }}"
 CHAT_TEXT: Final = "{{ range .Alerts }}{{ .Annotations.summary }}\n{{ .Annotations.runbook_url }}\n{{ end }}"
@@ -49,7 +51,7 @@ def alertmanager_config(
     """Return the configuration of an Alertmanager.
 
     Each receiver has a route of its own, so that several may be told of the same alert. What is a ticket is not told
-    while the same is told as a page.
+    while the same is a page, and what follows from a cause (`CAUSES`) is not told while that is.
 
     Args:
         receivers: Elements of the form of `RECEIVER_SPEC`.
@@ -87,7 +89,15 @@ def alertmanager_config(
                 "source_matchers": ['severity="page"'],
                 "target_matchers": ['severity="ticket"'],
                 "equal": ["namespace", "instance", "alertname", "objective"],
-            }
+            },
+            *(
+                {
+                    "source_matchers": [f'alertname="{cause}"'],
+                    "target_matchers": [f'alertname=~"{"|".join(shown)}"'],
+                    "equal": ["namespace", "instance"],
+                }
+                for cause, shown in CAUSES.items()
+            ),
         ],
     }
 

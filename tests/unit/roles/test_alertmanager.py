@@ -21,6 +21,8 @@ from urllib.request import Request, urlopen
 import pytest
 import yaml
 
+from ansible_collections.hep.sonic.plugins.plugin_utils.receivers import CAUSES
+from ansible_collections.hep.sonic.plugins.plugin_utils.rules import catalogue
 from tests.lab import programs
 from tests.lab.progress import Progress
 from tests.unit.roles.harness import Role
@@ -132,6 +134,24 @@ def test_receivers_are_told_of_what_they_want_and_no_more(told: tuple[int, queue
     }
     with pytest.raises(queue.Empty):
         messages.get(timeout=2)
+
+
+def test_what_follows_from_a_cause_is_not_told_besides(told: tuple[int, queue.Queue[Told]]) -> None:
+    port, messages = told
+    fire(port, ("cms", "SonicServerFailing", "ticket"), ("atlas", "SonicRetriesHigh", "ticket"))
+    fire(port, ("cms", "SonicRetriesHigh", "ticket"))
+    found = {messages.get(timeout=20) for _ in range(3)}
+    assert {(instance, name) for _receiver, instance, name, _severity in found} == {
+        ("cms", "SonicServerFailing"),
+        ("atlas", "SonicRetriesHigh"),  # nothing else explains it there
+    }
+    with pytest.raises(queue.Empty):
+        messages.get(timeout=2)
+
+
+def test_causes_and_what_they_show_are_alerts() -> None:
+    named = {name for cause, shown in CAUSES.items() for name in (cause, *shown)}
+    assert named <= {alert["alert"] for alert in catalogue()}
 
 
 def test_what_is_a_page_is_not_told_as_a_ticket_besides(told: tuple[int, queue.Queue[Told]]) -> None:
