@@ -73,6 +73,8 @@ REPEATS: Final = [
 NO_REPEATS: Final = [("grpc.enable_retries", 0)]
 #: Its own, by which it goes before all that runs on the lab; only root may have that, as the lab's nodes do.
 PRIORITY: Final = -15
+#: Seconds after its deadline at which a call is given up that gRPC itself does not end.
+GRACE: Final = 5.0
 #: Seconds for all connections to stand before the first request is due.
 CONNECT_SECONDS: Final = 20.0
 
@@ -137,11 +139,14 @@ class Sender:
         payload = self._payload(number)
         call = self._calls[number % len(self._calls)]
         try:
-            answer = await call(self._request(payload), timeout=self.stream.deadline)
+            async with asyncio.timeout(self.stream.deadline + GRACE):
+                answer = await call(self._request(payload), timeout=self.stream.deadline)
             right = list(answer.raw_output_contents) == [payload]
             outcome = OK if right else WRONG
         except grpc.aio.AioRpcError as error:
             outcome = f"{error.code().name}: {error.details()}"
+        except TimeoutError:
+            outcome = f"not ended by gRPC {GRACE:g} s after its deadline"
         self.requests.append(Request(due - start, sent - due, time.monotonic() - due, outcome))
 
     def _payload(self, number: int) -> bytes:
