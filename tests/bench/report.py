@@ -75,7 +75,7 @@ on asking {scale[servers]} servers, of which none answers, for their health.
 | the first server wanted | {scale[first_wanted]:g} |
 | all wanted | {scale[all_wanted]:g} |
 | the first counted as ready | {scale[first_ready]:g} |
-| all counted as ready | {scale[all_ready]:g} |
+| all ran | {scale[all_run]:g} |
 
 Most memory of KEDA's operator: {scale[after][keda_mib]:g} MiB ({scale[before][keda_mib]:g} MiB before); of an Envoy:
 {scale[after][envoy_mib]:g} MiB ({scale[before][envoy_mib]:g} MiB before).

@@ -18,7 +18,7 @@ from ansible_collections.hep.sonic.plugins.plugin_utils.client import Access, Cl
 from ansible_collections.hep.sonic.plugins.plugin_utils.objects import field_at
 from tests.faults.conftest import LAB, change_lab, keep_dns
 from tests.faults.processes import pids
-from tests.faults.site import INSTANCE, NODE, POD, Pod, Site
+from tests.faults.site import INSTANCE, NAMESPACE, NODE, POD, Pod, Site
 from tests.faults.stream import Stream
 from tests.faults.test_autoscaling import scaled, servers, wait_for_nobody, watch
 from tests.faults.test_faults import client
@@ -30,8 +30,8 @@ GPUS: Final = 4
 REQUESTS: Final = 700
 #: For each of two Envoys.
 HELD: Final = 380
-#: Seconds for all servers to count as ready.
-PATIENCE: Final = 420.0
+#: Seconds for all servers to run.
+PATIENCE: Final = 300.0
 
 
 def variables() -> dict[str, Any]:
@@ -78,17 +78,30 @@ def memory(site: Site) -> dict[str, float]:
 
 
 def climb(site: Site) -> Mapping[str, float]:
-    """Send requests, and return after how many seconds the servers were wanted, and ready."""
+    """Send requests, and return after how many seconds the servers were wanted, and ran.
+
+    That they are ready is not asked: the lab takes a node for lost after 10 s without a sign of life, which those
+    of pretended nodes are late with on a busy machine, and kwok never makes a server ready again.
+    """
     held = Stream("held", "identity", rate=1000, count=REQUESTS, deadline=PATIENCE, connections=8)
     with tempfile.TemporaryDirectory() as folder, client(site.target, [held], Path(folder)), watch(site) as watched:
-        site.wait(lambda: (field_at(servers(site), ["status", "readyReplicas"]) or 0) >= SERVERS, PATIENCE)
-        time.sleep(1)
+        start = time.monotonic()
+        site.wait(lambda: field_at(servers(site), ["status", "replicas"]) == SERVERS, PATIENCE)
+        site.wait(lambda: running(site) >= SERVERS, PATIENCE)
+        all_run = time.monotonic() - start
     return {
         "first_wanted": round(watched.first(lambda wanted, _ready: wanted > 0), 1),
         "all_wanted": round(watched.first(lambda wanted, _ready: wanted == SERVERS), 1),
         "first_ready": round(watched.first(lambda _wanted, ready: ready > 0), 1),
-        "all_ready": round(watched.first(lambda _wanted, ready: ready >= SERVERS), 1),
+        "all_run": round(all_run, 1),
     }
+
+
+def running(site: Site) -> int:
+    """Return how many servers run; looking costs as much as a second of the cluster's time."""
+    time.sleep(1)
+    selector = "app.kubernetes.io/name=triton"
+    return len(site.cluster.list(POD, NAMESPACE, labels=selector, fields="status.phase=Running"))
 
 
 def measure_scale() -> dict[str, Any]:
