@@ -110,9 +110,9 @@ class ActionModule(SonicAction):
         own: dict[str, Any] = {}
         for file in files:
             own |= self._load(str(file.relative_to(COLLECTION)), trusted=True)
-        checks = own.pop(f"__{role}_checks", [])
-        values, failures = evaluate(list(own), {**context, **own, f"__{role}_checks": checks}, self._templar)
-        yield from (Refusal(reason) for name in own if name in failures and (reason := _reason(failures[name])))
+        names = [name for name in own if name != f"__{role}_checks"]  # what they say is in the problems
+        values, failures = evaluate(names, {**context, **own}, self._templar)
+        yield from (Refusal(reason) for name in names if name in failures and (reason := _reason(failures[name])))
         yield from map(Refusal, values.get(f"__{role}_problems", ()))
 
 
