@@ -114,11 +114,13 @@ class Lab:
         Raises:
             LabError: It belongs to another user.
         """
-        if not self.directory.exists():
-            self._progress.say(f"there is no lab {self.name}")
-            return
         self._refuse_strangers()
         with self._exclusive():
+            if not self.directory.exists():
+                # an `up` may have been ended between its claim and its folder
+                machine.release(self.directory)
+                self._progress.say(f"there is no lab {self.name}")
+                return
             self._purge()
         self._progress.say(f"lab {self.name} is gone")
 

@@ -13,7 +13,7 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-from tests.lab import cgroups, network
+from tests.lab import cgroups, files, network
 from tests.lab.errors import LabError
 from tests.lab.processes import Processes
 
@@ -80,7 +80,7 @@ def claim(directory: Path) -> None:
             )
         # somebody removed the folder of a lab that ran
         Processes(other).kill()
-    _CLAIM.write_text(json.dumps({"directory": str(directory), "user": os.geteuid()}), encoding="utf-8")
+    files.write(_CLAIM, json.dumps({"directory": str(directory), "user": os.geteuid()}))
 
 
 def release(directory: Path) -> None:

@@ -27,6 +27,7 @@ import pytest
 from tests.lab import dns, network, pretended
 from tests.lab.api import Api, Object
 from tests.lab.lab import Lab
+from tests.lab.machine import claim
 from tests.lab.pki import Pair
 from tests.lab.ports import is_taken
 from tests.lab.processes import Processes
@@ -398,6 +399,12 @@ class TestNode:
         with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL) as running:
             time.sleep(seconds)
             running.kill()
+        lab("down", "--name", machine)
+        assert all_traces() == before
+
+    def test_a_kill_before_there_is_a_folder_leaves_no_claim(self, machine: str) -> None:
+        before = all_traces()
+        claim(home() / "labs" / machine)
         lab("down", "--name", machine)
         assert all_traces() == before
 
