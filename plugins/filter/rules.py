@@ -9,7 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.hep.sonic.plugins.plugin_utils.receivers import alertmanager_config, alertmanager_target
+from ansible_collections.hep.sonic.plugins.plugin_utils.receivers import (
+    alertmanager_config,
+    alertmanager_credentials,
+    alertmanager_target,
+)
 from ansible_collections.hep.sonic.plugins.plugin_utils.rules import alerts_left_out, rule_groups
 
 
@@ -20,6 +24,7 @@ class FilterModule:
         """Return each filter's function."""
         return {
             "alertmanager_config": alertmanager_config,
+            "alertmanager_credentials": alertmanager_credentials,
             "alertmanager_target": alertmanager_target,
             "alerts_left_out": alerts_left_out,
             "rule_groups": rule_groups,

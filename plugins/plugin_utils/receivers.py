@@ -36,6 +36,10 @@ SMTP_SPEC: Final[Spec] = {
 }
 #: How somebody is reached: exactly one of these of each receiver.
 WAYS: Final = ("email_to", "webhook_url", "slack_url")
+#: Where Alertmanager finds its configuration and its credentials; it reads the latter each time it needs them.
+FOLDER: Final = "/etc/alertmanager"
+#: The file with the password for mail; the others are called after their receivers, and end otherwise.
+_MAIL_FILE: Final = "smtp-password"
 #: Where alerts go that no receiver wants.
 NOBODY: Final = "nobody"
 #: A cause, and what it shows itself by besides: who is told of the one is not told of the others.
@@ -51,7 +55,8 @@ def alertmanager_config(
     """Return the configuration of an Alertmanager.
 
     Each receiver has a route of its own, so that several may be told of the same alert. What is a ticket is not told
-    while the same is a page, and what follows from a cause (`CAUSES`) is not told while that is.
+    while the same is a page, and what follows from a cause (`CAUSES`) is not told while that is. What lets people in is
+    not in it: it names the files of `alertmanager_credentials`.
 
     Args:
         receivers: Elements of the form of `RECEIVER_SPEC`.
@@ -74,10 +79,8 @@ def alertmanager_config(
             )
         for name in receiver["instances"]:
             _check_instance(name, instances, f"{where}.instances")
-    together = [("auth_username", "auth_password")]
-    mail = fill(smtp, SMTP_SPEC, "monitoring_smtp", required_together=together) if smtp else {}
     return {
-        "global": {f"smtp_{key}": value for key, value in mail.items() if value is not None},
+        "global": _mail(smtp) if smtp else {},
         "route": {
             "receiver": NOBODY,
             "group_by": ["namespace", "instance", "alertname"],
@@ -100,6 +103,21 @@ def alertmanager_config(
             ),
         ],
     }
+
+
+def alertmanager_credentials(receivers: Sequence[Mapping[str, Any]], smtp: Mapping[str, Any]) -> dict[str, str]:
+    """Return what lets Alertmanager reach people: file in `FOLDER` → content.
+
+    Args:
+        receivers: Those of `alertmanager_config`, which refuses what is none.
+        smtp: What mail goes through; empty where there is none.
+    """
+    urls = {
+        _url_file(receiver["name"]): url
+        for receiver in receivers
+        if (url := receiver.get("webhook_url") or receiver.get("slack_url"))
+    }
+    return urls | ({_MAIL_FILE: smtp["auth_password"]} if smtp.get("auth_password") else {})
 
 
 def alertmanager_target(url: str) -> dict[str, Any]:
@@ -147,6 +165,20 @@ def _check_instance(name: str, instances: Collection[str], where: str) -> None:
         raise SonicError(f"{where} has {name}, which is no instance on this cluster.", remedy)
 
 
+def _mail(smtp: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what mail goes through, in Alertmanager's own words."""
+    together = [("auth_username", "auth_password")]
+    filled = fill(smtp, SMTP_SPEC, "monitoring_smtp", required_together=together)
+    if filled.pop("auth_password"):
+        filled["auth_password_file"] = f"{FOLDER}/{_MAIL_FILE}"
+    return {f"smtp_{key}": value for key, value in filled.items() if value is not None}
+
+
+def _url_file(name: str) -> str:
+    """Return the name of the file with a receiver's address."""
+    return f"{name}-url"
+
+
 def _route(receiver: Mapping[str, Any]) -> dict[str, Any]:
     """Return the route to a receiver."""
     matchers = [f'severity=~"{"|".join(receiver["severities"])}"']
@@ -158,10 +190,11 @@ def _route(receiver: Mapping[str, Any]) -> dict[str, Any]:
 def _receiver(receiver: Mapping[str, Any]) -> dict[str, Any]:
     """Return how a receiver is reached."""
     resolved = {"send_resolved": receiver["send_resolved"]}
+    url = f"{FOLDER}/{_url_file(receiver['name'])}"
     if receiver["email_to"]:
         return {"name": receiver["name"], "email_configs": [{"to": to, **resolved} for to in receiver["email_to"]]}
     if receiver["webhook_url"]:
-        return {"name": receiver["name"], "webhook_configs": [{"url": receiver["webhook_url"], **resolved}]}
+        return {"name": receiver["name"], "webhook_configs": [{"url_file": url, **resolved}]}
     channel = {"channel": receiver["slack_channel"]} if receiver["slack_channel"] else {}
-    chat = {"api_url": receiver["slack_url"], **channel, "title": CHAT_TITLE, "text": CHAT_TEXT, **resolved}
+    chat = {"api_url_file": url, **channel, "title": CHAT_TITLE, "text": CHAT_TEXT, **resolved}
     return {"name": receiver["name"], "slack_configs": [chat]}

@@ -21,7 +21,7 @@ from urllib.request import Request, urlopen
 import pytest
 import yaml
 
-from ansible_collections.hep.sonic.plugins.plugin_utils.receivers import CAUSES
+from ansible_collections.hep.sonic.plugins.plugin_utils.receivers import CAUSES, FOLDER
 from ansible_collections.hep.sonic.plugins.plugin_utils.rules import catalogue
 from tests.lab import programs
 from tests.lab.progress import Progress
@@ -64,19 +64,34 @@ def chat() -> Iterator[tuple[int, queue.Queue[Told]]]:
         server.server_close()
 
 
-def configuration(port: int) -> dict[str, Any]:
-    """Return the role's configuration for receivers that are all on a port here, each by its path."""
-    variables = {
+def objects(**variables: object) -> list[dict[str, Any]]:
+    """Return the role's objects with an Alertmanager, and with variables of its own."""
+    own = {
         "monitoring_mode": "bundled",
         "monitoring_alertmanager_mode": "bundled",
         "monitoring_alertmanager_allowed_destinations": [{"ipBlock": {"cidr": "192.0.2.0/24"}}],
-        "monitoring_receivers": [
-            receiver | {"webhook_url": f"http://127.0.0.1:{port}/{receiver['name']}"} for receiver in RECEIVERS
-        ],
     }
-    role = Role("monitoring", variables)
-    (secret,) = (obj for obj in role.objects() if obj["kind"] == "Secret")
-    config: dict[str, Any] = yaml.safe_load(base64.b64decode(secret["data"]["alertmanager.yml"]))
+    return Role("monitoring", own | variables).objects()
+
+
+def named(found: list[dict[str, Any]], kind: str) -> dict[str, Any]:
+    """Return Alertmanager's object of a kind."""
+    (obj,) = (obj for obj in found if obj["kind"] == kind and obj["metadata"]["name"] == "alertmanager")
+    return obj
+
+
+def configuration(port: int, folder: Path) -> dict[str, Any]:
+    """Put the role's credentials into a folder, for receivers that are all on a port here, each by its path.
+
+    Returns:
+        The role's configuration, for that folder.
+    """
+    receivers = [receiver | {"webhook_url": f"http://127.0.0.1:{port}/{receiver['name']}"} for receiver in RECEIVERS]
+    found = objects(monitoring_receivers=receivers)
+    for name, content in named(found, "Secret")["data"].items():
+        (folder / name).write_bytes(base64.b64decode(content))
+    text = named(found, "ConfigMap")["data"]["alertmanager.yml"]
+    config: dict[str, Any] = yaml.safe_load(text.replace(FOLDER, str(folder)))
     config["route"]["group_wait"] = "1s"  # nobody waits here for more of a group
     return config
 
@@ -118,7 +133,7 @@ def fire(port: int, *alerts: tuple[str, str, str]) -> None:
 @pytest.fixture
 def told(tmp_path: Path) -> Iterator[tuple[int, queue.Queue[Told]]]:
     """An Alertmanager's port, and what its receivers were told."""
-    with chat() as (port, messages), alertmanager(tmp_path, configuration(port)) as own:
+    with chat() as (port, messages), alertmanager(tmp_path, configuration(port, tmp_path)) as own:
         yield own, messages
 
 
@@ -147,6 +162,23 @@ def test_what_follows_from_a_cause_is_not_told_besides(told: tuple[int, queue.Qu
     }
     with pytest.raises(queue.Empty):
         messages.get(timeout=2)
+
+
+@pytest.mark.parametrize("way", ["slack_url", "webhook_url", "email_to"])
+def test_what_lets_people_in_is_in_a_secret_and_nothing_elsewhere_follows_from_it(way: str) -> None:
+    def with_credential(text: str) -> list[dict[str, Any]]:
+        smtp = {"smarthost": "smtp.example.org:587", "from": "a@example.org", "auth_username": "sonic"}
+        reached = ["b@example.org"] if way == "email_to" else f"https://chat.example.org/{text}"
+        return objects(
+            monitoring_receivers=[{"name": "oncall", way: reached}], monitoring_smtp=smtp | {"auth_password": text}
+        )
+
+    first, second = with_credential("hunter2"), with_credential("hunter3")
+    assert named(first, "Secret") != named(second, "Secret")
+    first.remove(named(first, "Secret"))
+    second.remove(named(second, "Secret"))
+    assert first == second
+    assert "hunter" not in json.dumps(first)
 
 
 def test_causes_and_what_they_show_are_alerts() -> None:
