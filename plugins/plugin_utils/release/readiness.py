@@ -161,6 +161,15 @@ def _needs(condition: str) -> Callable[[Manifest], Readiness]:
     return rule
 
 
+def _autoscaler(obj: Manifest) -> Readiness:
+    """Judge a HorizontalPodAutoscaler: it is ready when it knows how many Pods there should be."""
+    active = _condition(obj, "ScalingActive")
+    # none are wanted at all: somebody has switched it off by the number of Pods
+    if active.get("status") == "True" or active.get("reason") == "ScalingDisabled":
+        return READY
+    return Readiness(State.WAITING, active.get("message") or "not seen by its controller yet")
+
+
 def _by_conditions(obj: Manifest) -> Readiness:
     """Judge a kind that we do not know by the conditions that most controllers set; without them it is ready."""
     for kind in ("Ready", "Available", "Established"):
@@ -182,4 +191,7 @@ RULES: Final[Mapping[tuple[str, str], Callable[[Manifest], Readiness]]] = {
     ("", "Service"): _service,
     ("apiextensions.k8s.io", "CustomResourceDefinition"): _needs("Established"),
     ("apiregistration.k8s.io", "APIService"): _needs("Available"),
+    ("autoscaling", "HorizontalPodAutoscaler"): _autoscaler,
+    # it has no condition until KEDA has seen it
+    ("keda.sh", "ScaledObject"): _needs("Ready"),
 }

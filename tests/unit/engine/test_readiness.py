@@ -37,6 +37,10 @@ def custom(status: dict[str, Any]) -> Manifest:
     return obj("example.org/v1", "Gadget", {}, status)
 
 
+def scaler(status: dict[str, Any]) -> Manifest:
+    return obj("autoscaling/v2", "HorizontalPodAutoscaler", {}, status)
+
+
 ALL = {"replicas": 3, "updatedReplicas": 3, "readyReplicas": 3}
 
 
@@ -102,6 +106,17 @@ ALL = {"replicas": 3, "updatedReplicas": 3, "readyReplicas": 3}
             State.WAITING,
             "no such target",
         ),
+        # KEDA has not seen it
+        (obj("keda.sh/v1alpha1", "ScaledObject", {}, {}), State.WAITING, "not Ready yet"),
+        (obj("keda.sh/v1alpha1", "ScaledObject", {}, condition("Ready", "True")), State.READY, ""),
+        (scaler({}), State.WAITING, "not seen by its controller yet"),
+        (
+            scaler(condition("ScalingActive", "False", reason="FailedGetExternalMetric", message="no such metric")),
+            State.WAITING,
+            "no such metric",
+        ),
+        (scaler(condition("ScalingActive", "False", reason="ScalingDisabled")), State.READY, ""),
+        (scaler(condition("ScalingActive", "True")), State.READY, ""),
         (
             custom({"observedGeneration": 1, **condition("Ready", "True")}),
             State.WAITING,
