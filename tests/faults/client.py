@@ -5,8 +5,9 @@
 """An open-loop gRPC client, a process of its own: ``python -m tests.faults.client TARGET PLAN RESULT``.
 
 Every request has a payload of its own and every answer is compared with it. Nothing is retried, not even what gRPC
-itself would send again unseen, unless a stream asks for it: what fails on the way is counted. Prints ``started`` when
-the first request is due, and goes on until its standard input ends; then it waits for what is under way.
+itself would send again unseen: what fails on the way is counted. Only a stream that says so is asked again, by this
+client. Prints ``started`` when the first request is due, and goes on until its standard input ends; then it waits for
+what is under way.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ OPTIONS: Final = [
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
     ("grpc.enable_http_proxy", 0),
+    ("grpc.enable_retries", 0),
 ]
 KEEPALIVE: Final = [
     ("grpc.keepalive_time_ms", 1000),
@@ -47,34 +49,10 @@ KEEPALIVE: Final = [
 ]
 #: The time that a connection may take to stand is this one, too; 20 s by default.
 QUICK_CONNECT: Final = [("grpc.min_reconnect_backoff_ms", 1000), ("grpc.initial_reconnect_backoff_ms", 100)]
-#: gRPC's own retries: five attempts are the most it allows; these waits are longer than a cluster knows a dead Envoy.
-REPEATS: Final = [
-    ("grpc.enable_retries", 1),
-    (
-        "grpc.service_config",
-        json.dumps(
-            {
-                "methodConfig": [
-                    {
-                        "name": [{"service": "inference.GRPCInferenceService"}],
-                        "retryPolicy": {
-                            "maxAttempts": 5,
-                            "initialBackoff": "1s",
-                            "backoffMultiplier": 2,
-                            "maxBackoff": "5s",
-                            "retryableStatusCodes": ["UNAVAILABLE"],
-                        },
-                    }
-                ]
-            }
-        ),
-    ),
-]
-NO_REPEATS: Final = [("grpc.enable_retries", 0)]
+#: Seconds before a stream that repeats asks again; in all, longer than the lab knows a dead Envoy.
+PAUSES: Final = (1.0, 2.0, 4.0, 5.0)
 #: Its own, by which it goes before all that runs on the lab; only root may have that, as the lab's nodes do.
 PRIORITY: Final = -15
-#: Seconds after its deadline at which a call is given up that gRPC itself does not end.
-GRACE: Final = 5.0
 #: Seconds for all connections to stand before the first request is due.
 CONNECT_SECONDS: Final = 20.0
 
@@ -136,18 +114,24 @@ class Sender:
 
     async def _send(self, number: int, due: float, start: float) -> None:
         sent = time.monotonic()
+        end = sent + self.stream.deadline
+        outcome = await self._ask(number, end)
+        for pause in PAUSES if self.stream.repeats else ():
+            if not outcome.startswith(grpc.StatusCode.UNAVAILABLE.name) or time.monotonic() + pause > end:
+                break
+            await asyncio.sleep(pause)
+            outcome = await self._ask(number, end)
+        self.requests.append(Request(due - start, sent - due, time.monotonic() - due, outcome))
+
+    async def _ask(self, number: int, end: float) -> str:
+        """Send a request once, and return what became of it until a moment."""
         payload = self._payload(number)
         call = self._calls[number % len(self._calls)]
         try:
-            async with asyncio.timeout(self.stream.deadline + GRACE):
-                answer = await call(self._request(payload), timeout=self.stream.deadline)
-            right = list(answer.raw_output_contents) == [payload]
-            outcome = OK if right else WRONG
+            answer = await call(self._request(payload), timeout=end - time.monotonic())
         except grpc.aio.AioRpcError as error:
-            outcome = f"{error.code().name}: {error.details()}"
-        except TimeoutError:
-            outcome = f"not ended by gRPC {GRACE:g} s after its deadline"
-        self.requests.append(Request(due - start, sent - due, time.monotonic() - due, outcome))
+            return f"{error.code().name}: {error.details()}"
+        return OK if list(answer.raw_output_contents) == [payload] else WRONG
 
     def _payload(self, number: int) -> bytes:
         return struct.pack("<f", number) + self._filler
@@ -170,7 +154,6 @@ async def send(target: str, streams: Sequence[Stream], stop: asyncio.Event) -> d
         for stream in streams:
             options = [
                 *OPTIONS,
-                *(REPEATS if stream.repeats else NO_REPEATS),
                 *(KEEPALIVE if stream.keepalive else []),
                 *(QUICK_CONNECT if stream.quick_connect else []),
             ]

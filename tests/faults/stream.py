@@ -34,7 +34,7 @@ class Stream:
         connections: TCP connections, used in turn.
         keepalive: Whether connections are probed: a ping a second, given up after another.
         quick_connect: Whether a new connection is given up after a second, and tried again at once.
-        repeats: Whether gRPC itself asks again, where it is told that a service is UNAVAILABLE.
+        repeats: Whether the client asks again, up to four times, where it is told that the service is UNAVAILABLE.
     """
 
     name: str
