@@ -49,12 +49,22 @@ ONE_IN_FLIGHT: Final = 1 / SERVICE_SECONDS
 #: Seconds for which something is away.
 AWAY_SECONDS: Final = 60.0
 ROUNDS: Final = 20
+#: Where an Envoy itself takes requests.
+SERVICE_PORT: Final = 8001
 
 
 def steady(clients: int, **options: bool) -> Stream:
     """Return the requests of so many clients, each with one in flight."""
     rate = clients * ONE_IN_FLIGHT
     return Stream(f"{clients} in flight", "paced", rate=rate, service_seconds=SERVICE_SECONDS, **options)
+
+
+def infer(channel: grpc.Channel) -> service_pb2.ModelInferResponse:
+    """Ask the model that gives back what it got, and wait for two minutes at most."""
+    request = service_pb2.ModelInferRequest(model_name="identity")
+    request.inputs.add(name="INPUT0", datatype="FP32", shape=[1])
+    request.raw_input_contents.append(bytes(4))
+    return service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer(request, timeout=120)
 
 
 def test_servers_follow_a_staircase(site: Site, tmp_path: Path) -> None:
@@ -170,7 +180,7 @@ def test_one_of_two_envoys_stops_for_a_minute(site: Site, tmp_path: Path) -> Non
     plain = Stream("a client as it is", "paced", rate=2.4, service_seconds=SERVICE_SECONDS)
     probing = replace(plain, name="keepalive 1 s + 1 s", keepalive=True)
     quick = replace(probing, name="keepalive, and 1 s to connect", quick_connect=True)
-    repeating = replace(quick, name="that, and gRPC's retries", repeats=True)
+    repeating = replace(quick, name="that, and asked again", repeats=True)
     # as on a site, where it is 300 s: servers are not taken away for what a minute does not show
     site.deploy(scaled(1) | {"autoscaler_scale_down_seconds": round(2 * AWAY_SECONDS)})
     with client(site.target, [plain, probing, quick, repeating], tmp_path) as finish:
@@ -213,6 +223,18 @@ def test_envoys_roll_while_requests_are_held(site: Site, tmp_path: Path) -> None
     assert {name: summary.failed for name, summary in summaries.items()} == {held.name: 0, later.name: 0}
 
 
+def test_a_server_is_started_for_what_an_envoy_gets_while_it_leaves(site: Site) -> None:
+    site.deploy(scaled(0))
+    wait_for_nobody(site)
+    leaving = site.serving("envoy")[0]
+    with grpc.insecure_channel(f"{leaving.address}:{SERVICE_PORT}") as channel:
+        grpc.channel_ready_future(channel).result(timeout=10)
+        site.delete(leaving)
+        time.sleep(2)  # the cluster has taken it out of its Service, and it still takes what its connections bring
+        answer = infer(channel)
+    assert list(answer.raw_output_contents) == [bytes(4)]
+
+
 def test_a_job_of_cmssw_starts_from_zero(site: Site) -> None:
     site.deploy(scaled(0))
     wait_for_nobody(site)
@@ -224,10 +246,7 @@ def test_a_job_of_cmssw_starts_from_zero(site: Site) -> None:
         index = triton.RepositoryIndex(service_pb2.RepositoryIndexRequest(), timeout=120)
         config = triton.ModelConfig(service_pb2.ModelConfigRequest(name=model), timeout=120)
         metadata = triton.ModelMetadata(service_pb2.ModelMetadataRequest(name=model), timeout=120)
-        request = service_pb2.ModelInferRequest(model_name="identity")
-        request.inputs.add(name="INPUT0", datatype="FP32", shape=[1])
-        request.raw_input_contents.append(bytes(4))
-        answer = triton.ModelInfer(request, timeout=120)
+        answer = infer(channel)
     print(f"the first call answered after {first:.1f} s, all five after {time.monotonic() - start:.1f} s")
     assert server.name == "triton"
     assert model in {entry.name for entry in index.models}
