@@ -89,6 +89,18 @@ def new_limit() -> Mapping[str, Any]:
 
 
 @contextmanager
+def replace_pool(site: Site) -> Iterator[None]:
+    """Deploy another pool in the place of the only one, and wait until its servers are gone."""
+    assert site.variables is not None
+    (pool,) = site.variables["sonic_pools"]
+    before = site.pods("triton")
+    site.change({"sonic_pools": [{**pool, "name": "another"}]})
+    site.wait(lambda: all(site.gone(pod) for pod in before), LEAVE_SECONDS)
+    yield
+    site.forget("sonic_pools")
+
+
+@contextmanager
 def drain_node(site: Site) -> Iterator[None]:
     """Drain a node as kubectl does: close it, evict every Pod, wait until they are gone."""
     site.cordon(VICTIM, closed=True)
@@ -171,4 +183,5 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "f": Fault("a node is drained", drain_node, slow_requests=True),
     "d": Fault("Envoy rolls to a new configuration", roll("envoy", new_limit), slow_requests=True),
     "c": Fault("Triton rolls to a new configuration", roll("triton", new_environment), slow_requests=True),
+    "h": Fault("the only pool is replaced by another", replace_pool, slow_requests=True),
 }

@@ -103,6 +103,11 @@ class Site:
         self._run("hep.sonic.service" if self.prepared else "hep.sonic.site")
         self.prepared = True
 
+    def forget(self, change: str) -> None:
+        """Let the next deployment be without a change."""
+        del self.changes[change]
+        self.variables = None
+
     def repeat(self) -> None:
         """Deploy the instance and all that the cluster has for it as they are, as an operator does at any time."""
         self._run("hep.sonic.site")

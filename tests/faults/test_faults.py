@@ -193,7 +193,7 @@ CLIENTS: Final = (
     Stream("a client as it is", "identity", rate=50),
     Stream("keepalive 1 s + 1 s", "identity", rate=50, keepalive=True),
     Stream("keepalive, and 1 s to connect", "identity", rate=50, keepalive=True, quick_connect=True),
-    Stream("that, and gRPC's retries", "identity", rate=50, keepalive=True, quick_connect=True, repeats=True),
+    Stream("that, and asked again", "identity", rate=50, keepalive=True, quick_connect=True, repeats=True),
 )
 
 

@@ -38,6 +38,8 @@ LIST_TIMEOUT, WATCH_TIMEOUT = 15.0, WATCH_SECONDS + 30.0
 RETRY_SECONDS, PAUSE_SECONDS = 1.0, 0.1
 #: Where the kubelet puts the token, the certificate authority and the namespace.
 CREDENTIALS = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+#: What the Service of a pool says of each of its servers, and its EndpointSlices after it.
+WEIGHT_LABEL = "hep.sonic/weight"
 #: With less than this share of servers healthy, Envoy would send some requests elsewhere: never.
 OVERPROVISIONING_FACTOR = 1000000
 
@@ -59,11 +61,11 @@ class Plan:
 
     Args:
         ports: Envoy's cluster → the name of the servers' port.
-        weights: Service of a pool → the weight of each of its servers.
+        services: The labels of the pools' Services: also of one that comes later, so that none need tell of it.
     """
 
     ports: Mapping[str, str]
-    weights: Mapping[str, int]
+    services: Mapping[str, str]
 
     @classmethod
     def load(cls, path: Path) -> Plan:
@@ -78,11 +80,13 @@ class Server:
     Args:
         service: The Service of its pool.
         address: Its IP address.
+        weight: Its share of the requests, by that of the others.
         ports: The name of each port → its number.
     """
 
     service: str
     address: str
+    weight: int
     ports: Mapping[str, int] = field(compare=False)
 
 
@@ -90,18 +94,21 @@ def servers_of(slices: Iterable[Json]) -> list[Server]:
     """Return the servers that EndpointSlices say are ready, each once, in a fixed order.
 
     A server that is being stopped is not ready, though it still serves what it has. Where a Service has addresses of
-    both families, those of IPv4 are taken.
+    both families, those of IPv4 are taken. A Service that says no weight is no pool's.
     """
     found: dict[tuple[str, str], dict[str, Server]] = {}
     for one in slices:
-        service = one["metadata"]["labels"]["kubernetes.io/service-name"]
+        labels = one["metadata"]["labels"]
+        service, weight = labels["kubernetes.io/service-name"], labels.get(WEIGHT_LABEL, "")
+        if not weight.isdecimal():
+            continue
         ports = {port.get("name") or "": port["port"] for port in one.get("ports") or () if port.get("port")}
         of_family = found.setdefault((service, one["addressType"]), {})
         for endpoint in one.get("endpoints") or ():
             conditions = endpoint.get("conditions") or {}
             if conditions.get("ready") is not False and not conditions.get("terminating"):
                 address = endpoint["addresses"][0]
-                of_family[address] = Server(service, address, ports)
+                of_family[address] = Server(service, address, int(weight), ports)
     chosen = [
         of_family
         for (service, family), of_family in found.items()
@@ -110,15 +117,15 @@ def servers_of(slices: Iterable[Json]) -> list[Server]:
     return sorted(server for of_family in chosen for server in of_family.values())
 
 
-def assignment(cluster: str, port: str, servers: Sequence[Server], weights: Mapping[str, int]) -> Json:
+def assignment(cluster: str, port: str, servers: Sequence[Server]) -> Json:
     """Return what Envoy reads about one of its clusters: a DiscoveryResponse with a ClusterLoadAssignment."""
     endpoints = [
         {
             "endpoint": {"address": {"socket_address": {"address": server.address, "port_value": server.ports[port]}}},
-            "load_balancing_weight": weights[server.service],
+            "load_balancing_weight": server.weight,
         }
         for server in servers
-        if server.service in weights and port in server.ports
+        if port in server.ports
     ]
     return {
         "resources": [
@@ -156,7 +163,7 @@ class Files:
         """Write what differs, each file in one step."""
         for cluster, port in self._plan.ports.items():
             path = self.path(cluster)
-            text = json.dumps(assignment(cluster, port, servers, self._plan.weights), indent=1)
+            text = json.dumps(assignment(cluster, port, servers), indent=1)
             if not path.exists() or path.read_text(encoding="utf-8") != text:
                 new = path.with_suffix(".new")
                 new.write_text(text, encoding="utf-8")
@@ -171,13 +178,13 @@ class Api:
         host: The API server's host.
         port: Its port.
         credentials: The folder with ``token``, ``ca.crt`` and ``namespace``.
-        services: The Services.
+        services: The Services' labels.
     """
 
-    def __init__(self, host: str, port: int, credentials: Path, services: Iterable[str]) -> None:
+    def __init__(self, host: str, port: int, credentials: Path, services: Mapping[str, str]) -> None:
         self._host, self._port = host, port
         self._credentials = credentials
-        self._selector = f"kubernetes.io/service-name in ({','.join(sorted(services))})"
+        self._selector = ",".join(f"{name}={value}" for name, value in sorted(services.items()))
 
     def list(self) -> Json:
         """Return the EndpointSliceList.
@@ -313,7 +320,7 @@ def main() -> None:
     files = Files(options.folder, plan)
     threading.Thread(target=Health(options.port, files).serve_forever, daemon=True).start()
     host, port = os.environ["KUBERNETES_SERVICE_HOST"], int(os.environ["KUBERNETES_SERVICE_PORT"])
-    follow(Api(host, port, options.credentials, plan.weights), files)
+    follow(Api(host, port, options.credentials, plan.services), files)
 
 
 if __name__ == "__main__":

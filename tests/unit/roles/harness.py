@@ -127,11 +127,16 @@ class Role:
         )
 
     def _applied(self, option: str) -> list[Any]:
-        """Return an option of the one task of a file that applies objects."""
-        tasks = load(self.path / "tasks" / (self.tasks or f"{self.entry_point}.yml"))
+        """Return an option of the one task that applies objects, of a file or of those that it imports."""
+        tasks = self._tasks(self.tasks or f"{self.entry_point}.yml")
         (task,) = (task for task in tasks if "hep.sonic.apply" in task)
         value: list[Any] = self.templar.template(task["hep.sonic.apply"].get(option, []))
         return value
+
+    def _tasks(self, file: str) -> list[dict[str, Any]]:
+        tasks: list[dict[str, Any]] = load(self.path / "tasks" / file)
+        imported = [task["ansible.builtin.import_tasks"] for task in tasks if "ansible.builtin.import_tasks" in task]
+        return tasks + [task for name in imported for task in self._tasks(name)]
 
     def _check_arguments(self) -> None:
         for role, entry_point in (("common", "main"), (self.name, self.entry_point)):

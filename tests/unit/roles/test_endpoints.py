@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,18 +38,21 @@ class Pools:
     Args:
         cluster: Where.
         namespace: Their namespace.
+        services: The labels of each pool's Service, which Kubernetes gives its slices, too.
     """
 
     cluster: Cluster
     namespace: str
+    services: Mapping[str, Mapping[str, str]]
 
     def set(self, pool: str, *addresses: str, number: int = 1, family: str = "IPv4", **conditions: bool) -> None:
         """Write a slice of a pool, all of whose servers are in one condition."""
         service = f"cms-triton-{pool}"
+        labels = {**self.services.get(service, {}), "kubernetes.io/service-name": service}
         body = {
             "apiVersion": "discovery.k8s.io/v1",
             "kind": "EndpointSlice",
-            "metadata": {"name": f"{service}-{number}", "labels": {"kubernetes.io/service-name": service}},
+            "metadata": {"name": f"{service}-{number}", "labels": labels},
             "addressType": family,
             "ports": [{"name": name, "port": port} for name, port in PORTS.items()],
             "endpoints": [{"addresses": [address], "conditions": conditions} for address in addresses],
@@ -100,16 +103,19 @@ class Sidecar:
         wait_for(lambda: self.known() == known, seconds=10)
 
 
-def objects_of(namespace: str) -> list[dict[str, Any]]:
-    """Return what the role applies for an instance with two pools."""
-    pools = [{"name": "t4"}, {"name": "a100", "target_in_flight": 64}]
-    return Role("envoy", {"sonic_namespace": namespace, "sonic_pools": pools}).objects()
+def objects_of(role: str, namespace: str, *more: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return what a role applies for an instance with two pools, and more."""
+    pools = [{"name": "t4"}, {"name": "a100", "target_in_flight": 64}, *more]
+    models = [{"name": "cms", "type": "pvc", "claim": "models"}]
+    inventory = {"sonic_namespace": namespace, "sonic_pools": pools, "triton_model_sources": models}
+    return Role(role, inventory).objects()
 
 
 @pytest.fixture
 def sidecar(cluster: Cluster, kubeconfig: Path, namespace: str, tmp_path: Path) -> Iterator[Sidecar]:
-    credentials(cluster, kubeconfig, namespace, objects_of(namespace), tmp_path)
-    (config_map,) = (one for one in objects_of(namespace) if one["kind"] == "ConfigMap")
+    objects = objects_of("envoy", namespace)
+    credentials(cluster, kubeconfig, namespace, objects, tmp_path)
+    (config_map,) = (one for one in objects if one["kind"] == "ConfigMap")
     (tmp_path / "plan.json").write_text(config_map["data"]["endpoints.json"])
     gate = Gate(cluster.server)
     port = free_port()
@@ -120,7 +126,9 @@ def sidecar(cluster: Cluster, kubeconfig: Path, namespace: str, tmp_path: Path) 
     )
     try:
         wait_for(lambda: get(port, "/ready") == 200)
-        yield Sidecar(Pools(cluster, namespace), gate, tmp_path, process, port)
+        later = objects_of("triton", namespace, {"name": "h200", "target_in_flight": 128})
+        services = {one["metadata"]["name"]: one["metadata"]["labels"] for one in later if one["kind"] == "Service"}
+        yield Sidecar(Pools(cluster, namespace, services), gate, tmp_path, process, port)
     finally:
         process.kill()
         process.wait()
@@ -136,6 +144,12 @@ def test_it_writes_the_ready_servers_of_all_pools(sidecar: Sidecar) -> None:
     sidecar.wait_until_known({"10.0.0.1:8001": 16, "10.0.0.2:8001": 16, "10.0.0.3:8001": 16, "10.0.0.4:8001": 64})
     wait_for(lambda: len(sidecar.known("triton_http")) == 4)
     assert sidecar.known("triton_http")["10.0.0.4:8000"] == 64
+
+
+def test_a_pool_that_comes_later_is_known_without_being_told_of(sidecar: Sidecar) -> None:
+    sidecar.pools.set("t4", "10.0.0.1", ready=True)
+    sidecar.pools.set("h200", "10.0.0.2", ready=True)
+    sidecar.wait_until_known({"10.0.0.1:8001": 16, "10.0.0.2:8001": 128})
 
 
 def test_a_server_that_is_stopped_is_left_out_at_once(sidecar: Sidecar) -> None:
