@@ -21,7 +21,6 @@ import struct
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -53,6 +52,9 @@ QUICK_CONNECT: Final = [("grpc.min_reconnect_backoff_ms", 1000), ("grpc.initial_
 PAUSES: Final = (1.0, 2.0, 4.0, 5.0)
 #: Its own, by which it goes before all that runs on the lab; only root may have that, as the lab's nodes do.
 PRIORITY: Final = -15
+#: Seconds after its deadline at which a call is given up: gRPC does not end one that it is writing to a connection that
+#: is dead, and without a keepalive TCP takes a quarter of an hour to notice.
+GRACE: Final = 5.0
 #: Seconds for all connections to stand before the first request is due.
 CONNECT_SECONDS: Final = 20.0
 
@@ -126,9 +128,14 @@ class Sender:
     async def _ask(self, number: int, end: float) -> str:
         """Send a request once, and return what became of it until a moment."""
         payload = self._payload(number)
-        call = self._calls[number % len(self._calls)]
+        seconds = end - time.monotonic()
+        call = self._calls[number % len(self._calls)](self._request(payload), timeout=seconds)
+        answered = asyncio.ensure_future(call)
+        if not (await asyncio.wait([answered], timeout=seconds + GRACE))[0]:
+            answered.add_done_callback(lambda late: late.cancelled() or late.exception())  # else asyncio complains
+            return f"not ended by gRPC {GRACE:g} s after its deadline"
         try:
-            answer = await call(self._request(payload), timeout=end - time.monotonic())
+            answer = await answered
         except grpc.aio.AioRpcError as error:
             return f"{error.code().name}: {error.details()}"
         return OK if list(answer.raw_output_contents) == [payload] else WRONG
@@ -149,29 +156,25 @@ class Sender:
 
 async def send(target: str, streams: Sequence[Stream], stop: asyncio.Event) -> dict[str, list[Request]]:
     """Send all streams at once until `stop`; return the stream's name → its requests."""
-    async with AsyncExitStack() as stack:
-        senders = []
-        for stream in streams:
-            options = [
-                *OPTIONS,
-                *(KEEPALIVE if stream.keepalive else []),
-                *(QUICK_CONNECT if stream.quick_connect else []),
-            ]
-            channels = [
-                await stack.enter_async_context(grpc.aio.insecure_channel(target, options=options))
-                for _connection in range(stream.connections)
-            ]
-            senders.append(Sender(stream, channels))
-            ready = (channel.channel_ready() for channel in channels)
-            await asyncio.wait_for(asyncio.gather(*ready), CONNECT_SECONDS)
-        start = time.monotonic()
-        print("started", flush=True)
-        await asyncio.gather(*(sender.run(start, stop) for sender in senders))
+    senders = []
+    for stream in streams:
+        options = [
+            *OPTIONS,
+            *(KEEPALIVE if stream.keepalive else []),
+            *(QUICK_CONNECT if stream.quick_connect else []),
+        ]
+        channels = [grpc.aio.insecure_channel(target, options=options) for _connection in range(stream.connections)]
+        senders.append(Sender(stream, channels))
+        ready = (channel.channel_ready() for channel in channels)
+        await asyncio.wait_for(asyncio.gather(*ready), CONNECT_SECONDS)
+    start = time.monotonic()
+    print("started", flush=True)
+    await asyncio.gather(*(sender.run(start, stop) for sender in senders))
     return {sender.stream.name: sender.requests for sender in senders}
 
 
-async def send_until_told(target: str, streams: Sequence[Stream]) -> dict[str, list[Request]]:
-    """Send all streams until the standard input ends."""
+async def send_until_told(target: str, streams: Sequence[Stream], result: Path) -> None:
+    """Send all streams until the standard input ends, and write what became of each request."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -180,19 +183,20 @@ async def send_until_told(target: str, streams: Sequence[Stream]) -> dict[str, l
         stop.set()
 
     loop.add_reader(sys.stdin, end)
-    return await send(target, streams, stop)
+    requests = await send(target, streams, stop)
+    seen = {name: [asdict(request) for request in stream] for name, stream in requests.items()}
+    result.write_text(json.dumps(seen), encoding="utf-8")
+    os._exit(0)  # calls that were given up hold all else up
 
 
 def main() -> None:
-    """Carry out a plan (a JSON list of streams) and write what became of each request."""
+    """Carry out a plan (a JSON list of streams)."""
     target, plan, result = sys.argv[1:]
     # what measures must not wait for what is measured
     with contextlib.suppress(PermissionError):
         os.setpriority(os.PRIO_PROCESS, 0, PRIORITY)
     streams = [Stream(**stream) for stream in json.loads(Path(plan).read_text(encoding="utf-8"))]
-    requests = asyncio.run(send_until_told(target, streams))
-    seen = {name: [asdict(request) for request in stream] for name, stream in requests.items()}
-    Path(result).write_text(json.dumps(seen), encoding="utf-8")
+    asyncio.run(send_until_told(target, streams, Path(result)))
 
 
 if __name__ == "__main__":
