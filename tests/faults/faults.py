@@ -183,5 +183,5 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "f": Fault("a node is drained", drain_node, slow_requests=True),
     "d": Fault("Envoy rolls to a new configuration", roll("envoy", new_limit), slow_requests=True),
     "c": Fault("Triton rolls to a new configuration", roll("triton", new_environment), slow_requests=True),
-    "h": Fault("the only pool is replaced by another", replace_pool, slow_requests=True),
+    "h": Fault("the only pool is replaced by another", replace_pool),
 }

@@ -108,7 +108,7 @@ def wait_for_nobody(site: Site) -> None:
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("source", ["envoy", pytest.param("prometheus", marks=pytest.mark.soak)])
 def test_the_first_request_starts_a_server_and_waits_for_it(site: Site, tmp_path: Path, source: str) -> None:
     burst = Stream("50 at once", "identity", rate=1000, count=50, deadline=120)
     site.deploy(scaled(0, source))

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What `--check --diff` says is what then happens, on every ansible-core of this machine."""
+"""What `--check --diff` says is what then happens, on the newest ansible-core; all other commands run on the oldest."""
 
 from __future__ import annotations
 
@@ -13,23 +13,21 @@ import pytest
 
 from tests.system.instance import QUICK, Instance
 from tests.system.playbook import Run
-from tests.tools.suites import PROGRAMS
 from tests.tools.venv import cores
 
 pytestmark = pytest.mark.timeout(600)
 
-FIRST_PORT: Final = 30821
+PORT: Final = 30821
 #: A change of objects of both roles, of which some roll their Pods.
 CHANGED: Final = {"envoy_access_log": "all", "triton_extra_labels": {"example.org/tier": "test"}}
 #: A release and what happens to its objects.
 Story = dict[str, list[Mapping[str, str]]]
 
 
-@pytest.fixture(params=enumerate(cores().items()), ids=lambda param: f"core {param[1][0]}")
-def instance(request: pytest.FixtureRequest) -> Iterator[Instance]:
-    """An instance that does not exist yet, for each ansible-core, and is removed afterwards."""
-    index, (series, programs) = request.param
-    instance = Instance(f"check-{series.replace('.', '-')}", FIRST_PORT + index, programs)
+@pytest.fixture
+def instance() -> Iterator[Instance]:
+    """An instance that does not exist yet, and is removed afterwards."""
+    instance = Instance("check", PORT, list(cores().values())[-1])
     instance.remove()
     yield instance
     instance.remove(wait=False)
@@ -63,8 +61,6 @@ def test_check_mode_tells_what_then_happens(instance: Instance) -> None:
     assert differences(announced) == differences(done)
     assert changes(done) == {"created"}
     assert changes(instance.must("hep.sonic.site", "--check", **QUICK)) == set()
-    if instance.programs.resolve() != PROGRAMS.resolve():
-        return  # what follows differs no more between two series than what went before
 
     announced = instance.must("hep.sonic.service", "--check", "--diff", **QUICK, **CHANGED)
     done = instance.must("hep.sonic.service", "--diff", **QUICK, **CHANGED)
