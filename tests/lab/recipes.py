@@ -142,6 +142,7 @@ PROGRAM_IMAGES: Final[Mapping[str, ProgramImage]] = {
     "k8s-device-plugin": ProgramImage(("nvidia-device-plugin", "gpu-feature-discovery"), "/usr/bin/", "0:0"),
     "node-feature-discovery": ProgramImage(("nfd-master",), "/usr/bin/"),
     "prometheus": ProgramImage(("prometheus",), "/bin/"),
+    "alertmanager": ProgramImage(("alertmanager",), "/bin/"),
     "keda": ProgramImage(("keda",)),
     "keda-metrics-apiserver": ProgramImage(("keda-adapter",)),
     "keda-admission-webhooks": ProgramImage(("keda-admission-webhooks",)),

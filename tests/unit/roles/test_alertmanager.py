@@ -10,10 +10,8 @@ import base64
 import json
 import queue
 import subprocess
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
 from urllib.request import Request, urlopen
@@ -25,43 +23,16 @@ from ansible_collections.hep.sonic.plugins.plugin_utils.receivers import CAUSES,
 from ansible_collections.hep.sonic.plugins.plugin_utils.rules import catalogue
 from tests.lab import programs
 from tests.lab.progress import Progress
+from tests.tools.webhook import Told, listen
 from tests.unit.roles.harness import Role
 from tests.unit.roles.test_drain import free_port, get, wait_for
 
-#: (receiver, instance, alert, severity)
-Told = tuple[str, str, str, str]
 #: Of the receivers of these tests, and what else they are.
 RECEIVERS: Final = (
     {"name": "oncall", "severities": ["page"]},
     {"name": "cms", "instances": ["cms"]},
     {"name": "everybody"},
 )
-
-
-@contextmanager
-def chat() -> Iterator[tuple[int, queue.Queue[Told]]]:
-    """Run what receivers post to, and yield its port and what it was told."""
-    told: queue.Queue[Told] = queue.Queue()
-
-    class Chat(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            message = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            for alert in message["alerts"]:
-                labels = alert["labels"]
-                told.put((self.path.strip("/"), labels["instance"], labels["alertname"], labels["severity"]))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class' name
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Chat)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield server.server_address[1], told
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def objects(**variables: object) -> list[dict[str, Any]]:
@@ -133,7 +104,7 @@ def fire(port: int, *alerts: tuple[str, str, str]) -> None:
 @pytest.fixture
 def told(tmp_path: Path) -> Iterator[tuple[int, queue.Queue[Told]]]:
     """An Alertmanager's port, and what its receivers were told."""
-    with chat() as (port, messages), alertmanager(tmp_path, configuration(port, tmp_path)) as own:
+    with listen("127.0.0.1") as (port, messages), alertmanager(tmp_path, configuration(port, tmp_path)) as own:
         yield own, messages
 
 
@@ -142,10 +113,10 @@ def test_receivers_are_told_of_what_they_want_and_no_more(told: tuple[int, queue
     fire(port, ("cms", "SonicServerFailing", "page"), ("atlas", "SonicRetriesHigh", "ticket"))
     found = {messages.get(timeout=20) for _ in range(4)}
     assert found == {
-        ("oncall", "cms", "SonicServerFailing", "page"),
-        ("cms", "cms", "SonicServerFailing", "page"),
-        ("everybody", "cms", "SonicServerFailing", "page"),
-        ("everybody", "atlas", "SonicRetriesHigh", "ticket"),
+        Told("oncall", "cms", "SonicServerFailing", "page"),
+        Told("cms", "cms", "SonicServerFailing", "page"),
+        Told("everybody", "cms", "SonicServerFailing", "page"),
+        Told("everybody", "atlas", "SonicRetriesHigh", "ticket"),
     }
     with pytest.raises(queue.Empty):
         messages.get(timeout=2)
@@ -156,7 +127,7 @@ def test_what_follows_from_a_cause_is_not_told_besides(told: tuple[int, queue.Qu
     fire(port, ("cms", "SonicServerFailing", "ticket"), ("atlas", "SonicRetriesHigh", "ticket"))
     fire(port, ("cms", "SonicRetriesHigh", "ticket"))
     found = {messages.get(timeout=20) for _ in range(3)}
-    assert {(instance, name) for _receiver, instance, name, _severity in found} == {
+    assert {(one.instance, one.alert) for one in found} == {
         ("cms", "SonicServerFailing"),
         ("atlas", "SonicRetriesHigh"),  # nothing else explains it there
     }
@@ -191,6 +162,6 @@ def test_what_is_a_page_is_not_told_as_a_ticket_besides(told: tuple[int, queue.Q
     fire(port, ("cms", "SonicLatencyBudgetBurn", "page"))
     fire(port, ("cms", "SonicLatencyBudgetBurn", "ticket"))
     found = {messages.get(timeout=20) for _ in range(3)}
-    assert {severity for _receiver, _instance, _name, severity in found} == {"page"}
+    assert {one.severity for one in found} == {"page"}
     with pytest.raises(queue.Empty):
         messages.get(timeout=2)
