@@ -198,7 +198,7 @@ CLIENTS: Final = (
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_a_client_that_notices_leaves_a_lost_envoy(site: Site, tmp_path: Path) -> None:
     title = "a node with an Envoy is lost"
     fault = Fault(title, lose_node)
