@@ -222,7 +222,7 @@ def _check_element(spec: Spec, kind: str, value: Value) -> Iterator[Finding]:
     """Yield what is wrong with a value that is no list, or with one element of a list."""
     choices, options = spec.get("choices"), spec.get("options")
     if not _is_a(value.content, kind):
-        yield value.finding(_type_remedy(kind, value.content))
+        yield value.finding(_type_remedy(kind, value.content), "a secret" if spec.get("no_log") else "")
     elif choices and value.content not in choices:
         yield value.finding(_choice_remedy(value.content, choices))
     elif kind == "dict" and options:

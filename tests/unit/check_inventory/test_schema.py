@@ -51,6 +51,7 @@ OPTIONS = options_of(
               envoy_protocols: {type: list, elements: str, choices: [grpc, http]}
               envoy_annotations: {type: dict}
               envoy_extra: {type: raw}
+              envoy_password: {type: str, no_log: true}
           instance:
             options:
               envoy_log: {type: bool}
@@ -114,6 +115,7 @@ def test_what_the_specs_allow_passes(variables: Mapping[str, Any]) -> None:
         ({"envoy_protocols": "grpc,http"}, 'envoy_protocols is "grpc,http" for cms: write a list.'),
         ({"envoy_annotations": ["a"]}, "envoy_annotations is a list for cms: write a mapping of keys to values."),
         ({"sonic_cluster": 7}, "sonic_cluster is 7 for cms: put it in quotes."),
+        ({"envoy_password": 1234}, "envoy_password is a secret for cms: put it in quotes."),
         ({"sonic_cluster": ["geddes"]}, "sonic_cluster is a list for cms: write one string."),
         ({"envoy_log": "y" * 100}, f'envoy_log is "{"y" * 58}… for cms: write true or false, without quotes.'),
         (
