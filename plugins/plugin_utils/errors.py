@@ -34,6 +34,10 @@ class DownloadError(SonicError):
     """A file of another project cannot be had, or is not the one that was meant."""
 
 
+class PrometheusError(SonicError):
+    """A site's Prometheus does not answer, or is none."""
+
+
 class AccessError(SonicError):
     """The cluster cannot be reached, or does not accept who we are."""
 
