@@ -103,6 +103,27 @@ monitoring_objectives: [{name: all, kind: availability, target: 100}]
     assert "geddes" not in message  # which has checks of its own
 
 
+def test_a_prometheus_that_wants_a_token_is_not_keda_s_source(tmp_path: Path) -> None:
+    run = check(
+        tmp_path,
+        """
+sonic_autoscaler: keda
+sonic_pools: [{name: gpu, min: 0, max: 2}]
+autoscaler_source: prometheus
+""",
+        clusters="""
+monitoring_mode: external
+monitoring_prometheus_url: https://prometheus.example.org/
+monitoring_prometheus_token: not.a.real.one
+""",
+    )
+    assert run.status != 0
+    message = run.tasks[-1].result["msg"]
+    assert "for sonic-atlas, sonic-cms: autoscaler_source is prometheus, but the cluster's own" in message
+    assert "not.a.real.one" not in run.output
+    assert "geddes" not in message
+
+
 def test_what_another_collection_is_told_is_its_own_affair(tmp_path: Path) -> None:
     run = check(tmp_path, "site_note: not ours\nenvoyage: nor this\n")
     assert run.status == 0, run.output
