@@ -14,17 +14,22 @@ from typing import Any, Final
 
 from ansible_collections.hep.sonic.plugins.plugin_utils.errors import SonicError
 
-#: What the suffix of a quantity multiplies its number by.
+#: What the suffix of a quantity multiplies its number by; an exponent does so, too.
 UNITS: Final[Mapping[str, Decimal]] = {
-    "m": Decimal("0.001"),
-    "": Decimal(1),
-    **{suffix: Decimal(1000) ** power for power, suffix in enumerate(("k", "M", "G", "T", "P"), 1)},
-    **{suffix: Decimal(1024) ** power for power, suffix in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi"), 1)},
+    **{
+        suffix: Decimal(1000) ** power
+        for power, suffix in enumerate(("n", "u", "m", "", "k", "M", "G", "T", "P", "E"), -3)
+    },
+    **{suffix: Decimal(1024) ** power for power, suffix in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"), 1)},
 }
-QUANTITY: Final = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>m|k|[MGTP]|[KMGTP]i|)")
+#: As Kubernetes reads them, but for those below zero, which nothing here may be.
+QUANTITY: Final = re.compile(
+    r"\+?(?P<number>[0-9]+\.?[0-9]*|\.[0-9]+)(?P<unit>[eE][+-]?[0-9]{1,2}|[numkMGTPE]|[KMGTPE]i|)"
+)
 
-#: What may be promised to more than one container at a time; of anything else, such as a GPU, the limit is the request.
-ELASTIC: Final = ("cpu", "memory")
+#: What may be promised to more than one container at a time, each with the least part of it that there is; of anything
+#: else, such as a GPU, the limit is the request.
+ELASTIC: Final[Mapping[str, Decimal]] = {"cpu": Decimal("0.001"), "memory": Decimal(1)}
 
 
 def split(quantity: Any) -> tuple[Decimal, str]:
@@ -44,7 +49,7 @@ def split(quantity: Any) -> tuple[Decimal, str]:
 def amount(quantity: Any) -> Decimal:
     """Return `quantity` in its basic unit: processors, or bytes."""
     number, unit = split(quantity)
-    return number * UNITS[unit]
+    return number * _scale(unit)
 
 
 def to_bytes(quantity: Any) -> int:
@@ -57,11 +62,21 @@ def cpu_count(quantity: Any) -> int:
     return max(1, math.ceil(amount(quantity)))
 
 
-def multiply(quantity: Any, factor: float) -> str:
-    """Return `quantity` times `factor`, in the same unit."""
-    number, unit = split(quantity)
-    product = (number * Decimal(str(factor))).normalize()
-    return f"{product:f}{unit}"
+def _scale(unit: str) -> Decimal:
+    return UNITS[unit] if unit in UNITS else Decimal(f"1{unit}")
+
+
+def _limit(name: str, request: str, ratio: float) -> str:
+    """Return the limit of a resource, in the unit of its request unless it would be a fraction of the least part."""
+    number, unit = split(request)
+    if name not in ELASTIC:
+        return f"{number.normalize():f}{unit}"
+    least = ELASTIC[name]
+    number *= Decimal(str(ratio))
+    parts = number * _scale(unit) / least
+    if parts == parts.to_integral_value():
+        return f"{number.normalize():f}{unit}"
+    return f"{math.ceil(parts)}{'m' if least < 1 else ''}"
 
 
 def with_limits(resources: Mapping[str, Any], ratio: float) -> dict[str, dict[str, Any]]:
@@ -76,7 +91,7 @@ def with_limits(resources: Mapping[str, Any], ratio: float) -> dict[str, dict[st
     """
     requests = {name: str(value) for name, value in (resources.get("requests") or {}).items()}
     given = {name: str(value) for name, value in (resources.get("limits") or {}).items()}
-    limits = {name: multiply(value, ratio if name in ELASTIC else 1) for name, value in requests.items()} | given
+    limits = {name: _limit(name, value, ratio) for name, value in requests.items()} | given
     for name, request in requests.items():
         if amount(limits[name]) < amount(request):
             raise SonicError(
