@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from ansible_collections.hep.sonic.plugins.plugin_utils.action_base import Params, Result, SonicAction
 from ansible_collections.hep.sonic.plugins.plugin_utils.client import ACCESS_SPEC, Access, Cluster
-from ansible_collections.hep.sonic.plugins.plugin_utils.node_rules import RULE_SPEC, NodeChange, Rule
+from ansible_collections.hep.sonic.plugins.plugin_utils.node_rules import RULE_SPEC, NodeChange, Rule, as_written
 from ansible_collections.hep.sonic.plugins.plugin_utils.nodes import NodeWriter
 from ansible_collections.hep.sonic.plugins.plugin_utils.objects import to_yaml
 
@@ -20,7 +20,7 @@ class ActionModule(SonicAction):
     """Make the nodes of one cluster carry what rules say."""
 
     argument_spec: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "rules": {"type": "list", "elements": "dict", "required": True, "options": RULE_SPEC},
+        "rules": {"type": "list", "elements": "dict", "required": True, "options": as_written(RULE_SPEC)},
         "force_conflicts": {"type": "bool", "default": False},
         **ACCESS_SPEC,
     }

@@ -16,6 +16,7 @@ description:
   - Owns only what it gave. Labels and annotations are server-side applied with the field manager C(hep.sonic.nodes).
     Taints are one list for all; it changes its own in it, remembers them in the annotation C(hep.sonic/taints), and
     writes the list only if nobody wrote the node meanwhile.
+  - Values are texts, as Kubernetes has them. What is none, such as V(true) without quotes, is refused and not made one.
   - Nothing is written unless the rules fit the nodes and the API server accepts one change of each kind. Nodes that
     have the same, are to get the same, and whose fields belong to the same managers are of one kind.
   - One LIST of the nodes, then patches of those that differ, several at a time.

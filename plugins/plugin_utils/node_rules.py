@@ -66,6 +66,17 @@ RULE_SPEC: Final[Mapping[str, Mapping[str, Any]]] = {
     },
 }
 
+
+def as_written(spec: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return options whose texts are left as they are given: Ansible would make the text ``True`` of ``true``."""
+
+    def raw(option: Mapping[str, Any]) -> dict[str, Any]:
+        free = {name: "raw" for name in ("type", "elements") if option.get(name) == "str" and "choices" not in option}
+        return {**option, **free, **({"options": as_written(option["options"])} if "options" in option else {})}
+
+    return {name: raw(option) for name, option in spec.items()}
+
+
 #: What tells one taint of a node from another: key and effect.
 TaintId = tuple[str, str]
 
@@ -185,12 +196,14 @@ def plan(rules: Sequence[Rule], nodes: Iterable[Manifest]) -> list[NodeChange]:
     """
     listed = list(nodes)
     given = {label: rule.name for rule in rules for label in rule.labels}
-    problems = [problem for rule in rules for problem in _problems_of(rule, listed, given)]
     changes = []
-    for node in listed:
-        change, found = change_of(rules, node)
-        changes.append(change)
-        problems += found
+    problems = [problem for rule in rules for problem in _no_texts(rule)]
+    if not problems:  # else nothing can be compared
+        problems = [problem for rule in rules for problem in _problems_of(rule, listed, given)]
+        for node in listed:
+            change, found = change_of(rules, node)
+            changes.append(change)
+            problems += found
     if problems:
         raise SonicError(
             "The rules for nodes cannot be applied, nothing was written.\n" + "\n".join(first_of(problems))
@@ -211,6 +224,30 @@ def first_of(problems: Iterable[str], shown: int = 20) -> list[str]:
     return found[:shown] + ([f"... and {len(found) - shown} more"] if len(found) > shown else [])
 
 
+def _no_texts(rule: Rule) -> Iterator[str]:
+    for what, value in _texts(rule):
+        if not isinstance(value, str):
+            yield f"Rule {rule.name}: {what} is {json.dumps(value)}, and to Kubernetes it is text. Put it in quotes."
+
+
+def _texts(rule: Rule) -> Iterator[tuple[str, Any]]:
+    """Yield the values of a rule that are texts to Kubernetes, and what each is called."""
+    parts = {
+        "labels": rule.labels,
+        "annotations": rule.annotations,
+        "match_labels": rule.nodes.get("match_labels") or {},
+    }
+    yield from ((f"{key} in {part}", value) for part, values in parts.items() for key, value in values.items())
+    for part in ("names", "resources"):
+        yield from ((f"one of {part}", value) for value in rule.nodes.get(part) or ())
+    for one in rule.nodes.get("match_expressions") or ():
+        yield "a key in match_expressions", one["key"]
+        yield from ((f"a value of {one['key']} in match_expressions", value) for value in one.get("values") or ())
+    for one in rule.taints:
+        yield "the key of a taint", one["key"]
+        yield f"the value of the taint {one['key']}", one["value"]
+
+
 def _problems_of(rule: Rule, nodes: Sequence[Manifest], given: Mapping[str, str]) -> Iterator[str]:
     expressions = rule.nodes.get("match_expressions") or ()
     asked = {*(rule.nodes.get("match_labels") or {}), *(one["key"] for one in expressions)}
@@ -219,20 +256,6 @@ def _problems_of(rule: Rule, nodes: Sequence[Manifest], given: Mapping[str, str]
             f"Rule {rule.name} asks for the label {label}, which rule {given[label]} gives: it would match other nodes "
             "in the next run. Ask for what the nodes have by themselves."
         )
-    parts = {
-        "labels": rule.labels,
-        "annotations": rule.annotations,
-        "match_labels": rule.nodes.get("match_labels") or {},
-    }
-    no_texts = [
-        f"Rule {rule.name}: {key} in {part} is {json.dumps(value)}, and to Kubernetes it is text. Put it in quotes."
-        for part, values in parts.items()
-        for key, value in values.items()
-        if not isinstance(value, str)
-    ]
-    yield from no_texts
-    if no_texts:
-        return  # it would match nothing
     if not any(rule.nodes.values()):
         yield f'Rule {rule.name} has no condition in nodes: for every node, write names: ["*"].'
     elif not any(rule.matches(node) for node in nodes):

@@ -208,6 +208,18 @@ def test_a_taint_of_somebody_else_is_named_with_its_owner(farm: Farm) -> None:
         ([rule(labels={"a b": "1"})], "a b"),
         ([rule(labels={"a": True})], "Rule t4: a in labels is true, and to Kubernetes it is text. Put it in quotes."),
         ([rule(nodes={"match_labels": {"a": 1}}, labels={"b": "1"})], "Rule t4: a in match_labels is 1"),
+        (
+            [rule(taints=[{**taint("gpu"), "value": True}])],
+            "Rule t4: the value of the taint gpu is true, and to Kubernetes",
+        ),
+        (
+            [
+                rule(
+                    nodes={"match_expressions": [{"key": "a", "operator": "In", "values": ["1", 2]}]}, labels={"b": "1"}
+                )
+            ],
+            "Rule t4: a value of a in match_expressions is 2, and to Kubernetes it is text.",
+        ),
         ([rule(labels={"a": "not valid!"})], "not valid!"),
     ],
 )

@@ -80,6 +80,13 @@ def test_check_mode_tells_what_then_happens_once(tmp_path: Path, kubeconfig: Pat
     assert product(cluster, node) is None
 
 
+def test_what_is_no_text_is_not_made_one(tmp_path: Path, kubeconfig: Path, node: str) -> None:
+    taints = [{"key": "nvidia.com/gpu", "value": True}]
+    status, output = run(tmp_path, kubeconfig, gpu_node_labels_rules=[{**RULES[0], "taints": taints}])
+    assert status != 0, node
+    assert "the value of the taint nvidia.com/gpu is true" in " ".join(output.split())
+
+
 @pytest.mark.parametrize(("mode", "rules"), [("rules", []), ("none", RULES), ("unmanaged", RULES)])
 def test_rules_and_the_mode_must_fit(tmp_path: Path, kubeconfig: Path, mode: str, rules: list[Any]) -> None:
     status, output = run(tmp_path, kubeconfig, gpu_node_labels_mode=mode, gpu_node_labels_rules=rules)
