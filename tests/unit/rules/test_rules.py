@@ -132,7 +132,7 @@ def test_a_bound_is_found_however_it_is_written(seconds: float, bounds: str) -> 
 
 @every_situation
 def test_selectors_name_the_instance(options: Mapping[str, Any]) -> None:
-    elsewhere = ("kube_node_status_allocatable", "vector", "keda_", "DCGM_", "kube_pod_info", "kubelet_")
+    elsewhere = ("kube_node_status_", "vector", "keda_", "DCGM_", "kube_pod_info", "kubelet_")
     for rule in rules(**options):
         for metric, matchers in re.findall(r"([\w:]+)\{([^}]*)\}", rule["expr"]):
             if not metric.startswith("kube_node"):
