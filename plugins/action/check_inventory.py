@@ -23,6 +23,7 @@ from ansible_collections.hep.sonic.plugins.plugin_utils.schema import (
     Spec,
     Unreadable,
     check_host,
+    differing,
     options_of,
     report,
     roles_by_group,
@@ -72,6 +73,7 @@ class ActionModule(SonicAction):
                 # evaluated once, and not again for each expression that names them
                 context |= values
                 context |= evaluate(list(defaults), context, self._templar)[0]
+                findings[host] += [*differing(context, defaults, its_roles)]
                 findings[host] += [refusal for role in its_roles for refusal in self._refusals(role, context)]
 
         if problems := report(findings):

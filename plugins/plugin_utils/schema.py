@@ -23,6 +23,8 @@ Spec = Mapping[str, Any]
 
 #: Collection-wide variables; declared by the role `common`, which has no tasks.
 SHARED_PREFIX: Final = "sonic_"
+#: Those of them that are of no use in one role alone: who sets the number of servers is who triton leaves it to.
+ONE_FOR_ALL: Final = ("sonic_autoscaler",)
 IMPORT_ROLE: Final = "ansible.builtin.import_role"
 #: The longest value that an error repeats, in characters.
 SHOWN: Final = 60
@@ -175,6 +177,27 @@ def check_host(
     for name in required:
         if variables.get(name) is None:
             yield Finding(name, "not set", "", f"set it in the inventory. {_meaning(options[name])}")
+
+
+def differing(variables: Mapping[str, Any], defaults: Mapping[str, Any], roles: Iterable[str]) -> Iterator[Refusal]:
+    """Yield where a role has another value of what all roles must have the same of.
+
+    Args:
+        variables: All variables of a host, evaluated.
+        defaults: Those of all roles, with their expressions: by them a variable of a role stands for a shared one.
+        roles: The roles of the host, as `roles_by_group` calls them.
+    """
+    prefixes = tuple(f"{role.partition(':')[0]}_" for role in roles)
+    for shared in ONE_FOR_ALL:
+        own = [name for name, text in defaults.items() if text == f"{{{{ {shared} }}}}" and name.startswith(prefixes)]
+        for name in own:
+            if variables[name] != variables[shared]:
+                where = origin_of(variables[name])  # the name is that of the default
+                yield Refusal(
+                    f"{name} is {_show(variables[name])}{f' ({where})' if where else ''}, and {shared} is "
+                    f"{_show(variables[shared])}: all roles of an instance must have the same. Set {shared}, and leave "
+                    f"{name} out."
+                )
 
 
 def report(findings: Mapping[str, Iterable[Finding | Refusal | Unreadable]]) -> list[str]:

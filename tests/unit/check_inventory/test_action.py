@@ -124,6 +124,16 @@ monitoring_prometheus_token: not.a.real.one
     assert "geddes" not in message
 
 
+def test_who_scales_is_one_for_all_roles(tmp_path: Path) -> None:
+    run = check(tmp_path, "autoscaler_engine: keda\nsonic_pools: [{name: gpu, max: 3}]\n")
+    assert run.status != 0
+    file = tmp_path / "inventory/group_vars/instances.yml"
+    assert (
+        f'for sonic-atlas, sonic-cms: autoscaler_engine is "keda" ({file}:1), and sonic_autoscaler is "none": all '
+        "roles of an instance must have the same. Set sonic_autoscaler, and leave autoscaler_engine out."
+    ) in run.tasks[-1].result["msg"]
+
+
 def test_what_another_collection_is_told_is_its_own_affair(tmp_path: Path) -> None:
     run = check(tmp_path, "site_note: not ours\nenvoyage: nor this\n")
     assert run.status == 0, run.output

@@ -16,6 +16,7 @@ from ansible_collections.hep.sonic.plugins.plugin_utils.schema import (
     IMPORT_ROLE,
     Unreadable,
     check_host,
+    differing,
     options_of,
     report,
     roles_by_group,
@@ -189,3 +190,27 @@ def test_variables_that_lack_a_value_for_one_reason_share_a_sentence() -> None:
 )
 def test_the_plays_say_which_roles_a_group_gets(play: Mapping[str, Any], roles: set[str]) -> None:
     assert roles_by_group([play], ["instances"]) == {"instances": roles}
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({}, []),
+        ({"sonic_autoscaler": "keda"}, []),
+        ({"triton_autoscaler": "none"}, []),
+        ({"autoscaler_engine": "keda"}, ["autoscaler_engine"]),
+        ({"autoscaler_engine": "keda", "triton_autoscaler": "keda"}, ["autoscaler_engine", "triton_autoscaler"]),
+        ({"sonic_autoscaler": "keda", "triton_autoscaler": "none"}, ["triton_autoscaler"]),
+        ({"monitoring_autoscaler": "hpa"}, ["monitoring_autoscaler"]),
+        ({"keda_engine": "hpa"}, []),  # of a role that this host has not
+    ],
+    ids=str,
+)
+def test_who_scales_is_one_for_all(given: dict[str, str], named: list[str]) -> None:
+    names = ("autoscaler_engine", "triton_autoscaler", "monitoring_autoscaler", "keda_engine")
+    defaults = {**dict.fromkeys(names, "{{ sonic_autoscaler }}"), "sonic_autoscaler": "none", "triton_models": []}
+    shared = given.get("sonic_autoscaler", "none")
+    variables = {**dict.fromkeys(names, shared), "sonic_autoscaler": shared, **given}
+    told = [found.reason for found in differing(variables, defaults, ["autoscaler", "monitoring:instance", "triton"])]
+    assert [reason.partition(" ")[0] for reason in told] == named
+    assert all(f'and sonic_autoscaler is "{shared}"' in reason for reason in told)
