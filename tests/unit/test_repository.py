@@ -29,6 +29,10 @@ DOCUMENTS: Final = [
     for path in sorted(ROOT.glob(pattern))
 ]
 CODE: Final = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
+#: A variable of the instance's cluster, and a simple value for where it is not set.
+READ_OF_CLUSTER: Final = re.compile(
+    r"hostvars\[sonic_cluster\]\['(\w+)'\] \| default\(('\w*'|\d+|true|false|\{\}|\[\])\)"
+)
 LINK: Final = re.compile(r"\]\((?!\w+:|#)([^)#\s]+)")
 
 every_role = pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
@@ -100,6 +104,15 @@ def test_shared_variables_are_read_in_defaults_only(role: Role) -> None:
         if (found := re.findall(r"\bsonic_\w+", path.read_text()))
     }
     assert readers == {}
+
+
+@every_role
+def test_what_is_read_of_a_cluster_has_its_role_s_own_default(role: Role) -> None:
+    own = {name: default for other in ROLES for name, default in other.defaults.items()}
+    for name, text in role.defaults.items():
+        for read, default in READ_OF_CLUSTER.findall(str(text)):
+            if read != name and not str(own[read]).startswith("{{"):  # which a shared variable is itself
+                assert yaml.safe_load(default) == own[read], name
 
 
 @every_role

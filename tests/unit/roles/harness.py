@@ -10,7 +10,7 @@ Everything is Ansible's own and the collection's own: the loader, the templar, t
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,7 @@ class Role:
         groups: The inventory's groups.
         entry_point: Which of its entry points is meant. One besides `main` has variables of its own.
         tasks: The file with the task that applies objects; that of the entry point by default.
+        others: What an inventory sets for other hosts, such as the cluster `lab`.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Role:
     groups: Mapping[str, list[str]] | None = None
     entry_point: str = "main"
     tasks: str = ""
+    others: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def path(self) -> Path:
@@ -92,7 +94,9 @@ class Role:
             **load_variables(self.path / "vars", self.entry_point),
             "inventory_hostname": self.host,
             "groups": groups,
-            "hostvars": {host: dict(self.inventory) if host == self.host else {} for host in hosts},
+            "hostvars": {
+                host: dict(self.inventory if host == self.host else self.others.get(host, {})) for host in hosts
+            },
             "ansible_check_mode": False,
             "ansible_search_path": [str(self.path)],
         }
