@@ -52,8 +52,8 @@ def device_plugin_sets(configs: Sequence[Any], default: str, name: str) -> list[
 
     Returns:
         For each, ``name``, ``file`` (the device plugin's own configuration, version v1), ``sharing`` (``none``,
-        ``time-slicing`` or ``mps``), ``mig`` (whether it looks into GPUs) and ``expression`` (the requirement that its
-        nodes meet).
+        ``time-slicing`` or ``mps``), ``renames`` (whether what is shared has a name of its own), ``mig`` (whether it
+        looks into GPUs) and ``expression`` (the requirement that its nodes meet).
 
     Raises:
         SonicError: One does not fit its options or contradicts itself, two have one name, or there is no default.
@@ -72,6 +72,7 @@ def device_plugin_sets(configs: Sequence[Any], default: str, name: str) -> list[
             "name": config["name"],
             "file": _file(config),
             "sharing": _sharing(config),
+            "renames": _renames(config),
             "mig": config["mig_strategy"] != "none",
             "expression": chosen.get(config["name"], rest),
         }
@@ -103,6 +104,11 @@ def _fill(config: Any, where: str) -> Config:
 
 def _sharing(config: Config) -> str:
     return "mps" if config["mps"] else "time-slicing" if config["time_slicing"] else "none"
+
+
+def _renames(config: Config) -> bool:
+    shared = config["time_slicing"] or config["mps"]
+    return bool(shared and shared["rename"])
 
 
 def _file(config: Config) -> Config:

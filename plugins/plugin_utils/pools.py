@@ -137,17 +137,21 @@ def place(gpu: Mapping[str, Any], affinity: Mapping[str, Any]) -> Manifest:
     """
     names = product_names(gpu)
     prefix = gpu["resource"].removesuffix(RENAMED)
-    if names:
-        wanted = {"key": f"{prefix}.product", "operator": "In", "values": names}
-    elif gpu["count"] and gpu["sharing"] != "allow" and not gpu["resource"].endswith(RENAMED):
+    wanted = [{"key": f"{prefix}.product", "operator": "In", "values": names}] if names else []
+    # the product tells of sharing, too; whoever wants none does not rely on that alone, as people may have written it
+    if (
+        gpu["count"]
+        and not gpu["resource"].endswith(RENAMED)
+        and gpu["sharing"] in ({"never"} if names else {"never", "only"})
+    ):
         operator = "In" if gpu["sharing"] == "only" else "NotIn"
-        wanted = {"key": f"{prefix}.sharing-strategy", "operator": operator, "values": ["time-slicing", "mps"]}
-    else:
+        wanted.append({"key": f"{prefix}.sharing-strategy", "operator": operator, "values": ["time-slicing", "mps"]})
+    if not wanted:
         return dict(affinity)
     nodes = dict(affinity.get("nodeAffinity") or {})
     required = nodes.get("requiredDuringSchedulingIgnoredDuringExecution") or {}
     terms = [  # any of which may hold
-        {**term, "matchExpressions": [*(term.get("matchExpressions") or ()), wanted]}
+        {**term, "matchExpressions": [*(term.get("matchExpressions") or ()), *wanted]}
         for term in required.get("nodeSelectorTerms") or [{}]
     ]
     nodes["requiredDuringSchedulingIgnoredDuringExecution"] = {"nodeSelectorTerms": terms}

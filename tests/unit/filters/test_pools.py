@@ -125,6 +125,22 @@ def test_pools_are_filled_alike(demand: int) -> None:
     assert servers["t4"] * 8 + servers["a100"] * 64 == pytest.approx(demand)
 
 
+def test_the_others_do_not_make_up_for_a_pool_that_is_missing() -> None:
+    there, missing = (
+        {"name": "there", "max": 10, "target_in_flight": 8},
+        {"name": "missing", "max": 10, "target_in_flight": 8},
+    )
+
+    def in_flight_at_each(*pools: dict[str, Any]) -> float:
+        """Return how many of 80 requests each server of the first pool has, if no other has servers."""
+        servers: float = 80 / share_demand(fill_pools(pools, 2))[0]["demand_per_server"]
+        return 80 / servers
+
+    assert in_flight_at_each(there, missing) == pytest.approx(16)
+    assert in_flight_at_each(there, {**missing, "max": 1}) == pytest.approx(8.8)
+    assert in_flight_at_each(there) == pytest.approx(8)
+
+
 def test_demand_cannot_be_shared_without_bounds() -> None:
     with pytest.raises(SonicError, match="The pool t4 has no max"):
         share_demand(fill_pools([{"name": "t4"}], 2))
@@ -135,32 +151,46 @@ def required(pool: Mapping[str, Any]) -> Any:
     return pool["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
 
 
+SHARED = ["time-slicing", "mps"]
+
+
 @pytest.mark.parametrize(
-    ("gpu", "expression"),
+    ("gpu", "expressions"),
     [
-        ({"product": "Tesla-T4"}, ("nvidia.com/gpu.product", "In", ["Tesla-T4", "Tesla-T4-SHARED"])),
-        ({"product": "Tesla-T4", "sharing": "never"}, ("nvidia.com/gpu.product", "In", ["Tesla-T4"])),
-        ({"product": "Tesla-T4", "sharing": "only"}, ("nvidia.com/gpu.product", "In", ["Tesla-T4-SHARED"])),
+        ({"product": "Tesla-T4"}, [("nvidia.com/gpu.product", "In", ["Tesla-T4", "Tesla-T4-SHARED"])]),
+        (
+            {"product": "Tesla-T4", "sharing": "never"},
+            [("nvidia.com/gpu.product", "In", ["Tesla-T4"]), ("nvidia.com/gpu.sharing-strategy", "NotIn", SHARED)],
+        ),
+        ({"product": "Tesla-T4", "sharing": "only"}, [("nvidia.com/gpu.product", "In", ["Tesla-T4-SHARED"])]),
         (
             {"product": "Tesla-T4", "resource": "nvidia.com/gpu.shared"},
-            ("nvidia.com/gpu.product", "In", ["Tesla-T4"]),
+            [("nvidia.com/gpu.product", "In", ["Tesla-T4"])],
         ),
         (
             {"product": "NVIDIA-A100-MIG-1g.10gb", "sharing": "never", "resource": "nvidia.com/mig-1g.10gb"},
-            ("nvidia.com/mig-1g.10gb.product", "In", ["NVIDIA-A100-MIG-1g.10gb"]),
+            [
+                ("nvidia.com/mig-1g.10gb.product", "In", ["NVIDIA-A100-MIG-1g.10gb"]),
+                ("nvidia.com/mig-1g.10gb.sharing-strategy", "NotIn", SHARED),
+            ],
         ),
         (
             {"sharing": "only", "resource": "nvidia.com/mig-1g.10gb"},
-            ("nvidia.com/mig-1g.10gb.sharing-strategy", "In", ["time-slicing", "mps"]),
+            [("nvidia.com/mig-1g.10gb.sharing-strategy", "In", SHARED)],
         ),
-        ({"sharing": "only"}, ("nvidia.com/gpu.sharing-strategy", "In", ["time-slicing", "mps"])),
-        ({"sharing": "never"}, ("nvidia.com/gpu.sharing-strategy", "NotIn", ["time-slicing", "mps"])),
+        ({"sharing": "only"}, [("nvidia.com/gpu.sharing-strategy", "In", SHARED)]),
+        ({"sharing": "never"}, [("nvidia.com/gpu.sharing-strategy", "NotIn", SHARED)]),
     ],
 )
-def test_a_pool_goes_where_its_gpus_are(gpu: dict[str, Any], expression: tuple[str, str, list[str]]) -> None:
+def test_a_pool_goes_where_its_gpus_are(gpu: dict[str, Any], expressions: list[tuple[str, str, list[str]]]) -> None:
     (pool,) = fill_pools([{"name": "a", "gpu": gpu}], 2)
-    key, operator, values = expression
-    assert required(pool) == [{"matchExpressions": [{"key": key, "operator": operator, "values": values}]}]
+    assert required(pool) == [
+        {
+            "matchExpressions": [
+                {"key": key, "operator": operator, "values": values} for key, operator, values in expressions
+            ]
+        }
+    ]
 
 
 def test_what_a_pool_asks_of_nodes_besides_holds_too() -> None:
