@@ -15,26 +15,42 @@ import queue
 import signal
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlencode
 
 import pytest
 
 from tests.faults.processes import pids
-from tests.faults.site import NAMESPACE, POD, Site
+from tests.faults.site import INSTANCE, NAMESPACE, POD, Site
 from tests.faults.stream import Stream
+from tests.faults.test_autoscaling import scaled
 from tests.faults.test_faults import POOL, client
+from tests.system.instance import QUICK, Instance
 from tests.tools.webhook import Told, listen
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(400)]
 
 #: The lab reads its metrics every 2 s: ten readings, and as many again until Prometheus has found all.
 QUIET_SECONDS: Final = 20.0
-#: A server that fails fires within its window of twenty readings, the four for which it must be so, and two turns.
+#: A server that fails fires within its window of twenty readings, the four for which it must be so, and two turns; all
+#: else here sooner.
 FIRES_SECONDS: Final = 60.0
+#: For so long a server may start, and so be unready, before that is told.
+CHANGE_SECONDS: Final = 30
+SMALL: Final = Stream("small", "identity", rate=20)
+TWO_SERVERS: Final = {"sonic_pools": [{**POOL, "replicas": 2}]}
 #: For so long Alertmanager waits for more of the same kind, and as long again between two messages of it.
 GROUP_SECONDS: Final = 30.0
+#: The servers of each instance, and the requests a second that its clients send.
+READY: Final = f'sonic:servers_ready:max{{namespace="{NAMESPACE}"}}'
+RATE: Final = (
+    "sum by (instance) (rate(envoy_http_downstream_rq_total"
+    f'{{namespace="{NAMESPACE}",envoy_http_conn_manager_prefix="service"}}[20s]))'
+)
 #: Where the lab's receiver is (inventories/lab).
 RECEIVER: Final = ("10.210.0.1", 9094)
 
@@ -53,14 +69,21 @@ def rules(site: Site) -> dict[str, str]:
     return {rule["name"]: rule["health"] for group in ours for rule in group["rules"]}
 
 
+def alerts(site: Site) -> list[dict[str, str]]:
+    """Return the labels of all alerts of the namespace that fire."""
+    found = [alert["labels"] for alert in ask(site, "alerts")["alerts"] if alert["state"] == "firing"]
+    return [labels for labels in found if labels.get("namespace") == NAMESPACE]
+
+
 def firing(site: Site) -> set[str]:
     """Return the alerts of the instance that fire."""
-    alerts = ask(site, "alerts")["alerts"]
-    return {
-        alert["labels"]["alertname"]
-        for alert in alerts
-        if alert["state"] == "firing" and alert["labels"].get("namespace") == NAMESPACE
-    }
+    return {labels["alertname"] for labels in alerts(site)}
+
+
+def by_instance(site: Site, query: str) -> dict[str, float]:
+    """Return the value of a query for each instance of the namespace."""
+    found = ask(site, f"query?{urlencode({'query': query})}")["result"]
+    return {entry["metric"]["instance"]: float(entry["value"][1]) for entry in found}
 
 
 @pytest.fixture
@@ -70,41 +93,144 @@ def told() -> Iterator[queue.Queue[Told]]:
         yield messages
 
 
-@pytest.fixture(scope="module")
-def watched(site: Site) -> Site:
-    """The instance with two servers, once its rules are evaluated."""
-    site.deploy({"sonic_pools": [{**POOL, "replicas": 2}]})
-    site.settle({"triton": 2, "envoy": 2}, spread=False)
-    site.wait(lambda: set(rules(site).values()) == {"ok"}, 60)
-    return site
+@contextmanager
+def break_model(site: Site) -> Iterator[None]:
+    """Kill the process of a model: its server says that it is healthy, and fails all that it gets."""
+    victim, _other = site.serving("triton")
+    for pid in pids(victim.uid, "triton_python_b"):  # as the kernel shortens the name
+        os.kill(pid, signal.SIGKILL)
+    try:
+        yield
+    finally:
+        site.delete(victim, at_once=True)
 
 
-def test_nothing_is_told_while_all_is_well(watched: Site, tmp_path: Path) -> None:
-    load = Stream("small", "identity", rate=20)
-    with client(watched.target, [load], tmp_path) as finish:
+@contextmanager
+def stop_server(site: Site) -> Iterator[None]:
+    """Stop a server's process: it says nothing more."""
+    (pid,) = pids(site.serving("triton")[0].uid, "tritonserver")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+@contextmanager
+def nothing(_site: Site) -> Iterator[None]:
+    """Let the requests do it."""
+    yield
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Something that is to be told, and what tells it.
+
+    Args:
+        alert: Its alert, of which this machine is told.
+        variables: What the instance is deployed with.
+        inject: Brings it about.
+        stream: The requests meanwhile.
+        shown: What fires besides, and is told to nobody.
+        seconds: How long the alert may take to fire.
+    """
+
+    alert: str
+    variables: Mapping[str, Any]
+    inject: Callable[[Site], AbstractContextManager[None]] = nothing
+    stream: Stream = SMALL
+    shown: frozenset[str] = frozenset()
+    seconds: float = FIRES_SECONDS
+
+
+TROUBLES: Final[Mapping[str, Trouble]] = {
+    # what it fails is asked of the other one
+    "a model's process dies": Trouble(
+        "SonicServerFailing", TWO_SERVERS, break_model, shown=frozenset({"SonicRetriesHigh"})
+    ),
+    "a server's process is stopped": Trouble(
+        "SonicServerNotReady",
+        {**TWO_SERVERS, "triton_startup_seconds": CHANGE_SECONDS},
+        stop_server,
+        seconds=CHANGE_SECONDS + FIRES_SECONDS,
+    ),
+    # a server computes four at a time, of half a second: one request a second more than it can
+    "the queue of the last server fills": Trouble(
+        "SonicPoolAtMaximum",
+        scaled(1) | {"sonic_pools": [{**scaled(1)["sonic_pools"][0], "max": 1}], "monitoring_objectives": []},
+        stream=Stream("more than one server can", "paced", rate=9, service_seconds=0.5, deadline=60),
+    ),
+    # twenty in flight, and an Envoy may have four
+    "more requests than an Envoy may have": Trouble(
+        "SonicCircuitBreakerOpen",
+        {**TWO_SERVERS, "envoy_max_requests": 4, "monitoring_objectives": []},
+        stream=Stream("more than may be", "paced", rate=40, service_seconds=0.5),
+    ),
+}
+
+
+def test_nothing_is_told_while_all_is_well(site: Site, tmp_path: Path) -> None:
+    prepare(site, TWO_SERVERS)
+    with client(site.target, [SMALL], tmp_path) as finish:
         time.sleep(QUIET_SECONDS)
-        assert firing(watched) == set()
+        assert firing(site) == set()
         finish()
 
 
-def test_a_server_that_fails_and_says_that_it_is_well_is_told(
-    watched: Site, tmp_path: Path, told: queue.Queue[Told]
-) -> None:
-    victim, _other = watched.serving("triton")
-    load = Stream("small", "identity", rate=20)
+def test_two_instances_of_a_namespace_do_not_mix(site: Site, tmp_path: Path) -> None:
+    other = Instance("faults-b", 30831)
+    beside = {**QUICK, "sonic_namespace": NAMESPACE, "sonic_pools": [{**POOL, "replicas": 1}]}
+    prepare(site, TWO_SERVERS)
+    other.must("hep.sonic.service", **beside)
     try:
-        with client(watched.target, [load], tmp_path) as finish:
-            for pid in pids(victim.uid, "triton_python_b"):  # as the kernel shortens the name of a model's process
-                os.kill(pid, signal.SIGKILL)
-            watched.wait(lambda: firing(watched) != set(), FIRES_SECONDS)
-            first = told.get(timeout=2 * GROUP_SECONDS)
-            time.sleep(GROUP_SECONDS)
-            fired = firing(watched)
+        site.wait(lambda: by_instance(site, READY) == {INSTANCE.name: 2, other.name: 1}, FIRES_SECONDS)
+        with client(site.target, [SMALL], tmp_path) as finish:
+            with break_model(site):
+                site.wait(lambda: firing(site) != set(), FIRES_SECONDS)
+                time.sleep(QUIET_SECONDS)
+                rates = by_instance(site, RATE)
+                assert {alert["instance"] for alert in alerts(site)} == {INSTANCE.name}
             finish()
     finally:
-        watched.delete(victim, at_once=True)
-    # what it fails is asked of the other one, which fires besides, and is told to nobody
-    assert fired - {"SonicRetriesHigh"} == {"SonicServerFailing"}
-    assert (first.instance, first.alert, first.status) == (NAMESPACE, "SonicServerFailing", "firing")
-    assert told.empty()
-    watched.wait(lambda: firing(watched) == set(), 2 * FIRES_SECONDS)
+        other.must("hep.sonic.remove", confirm="sonic-lab", **beside)
+    assert rates[INSTANCE.name] > SMALL.rate / 2
+    assert rates[other.name] < 1  # it has been verified, and nobody asks it
+
+
+@pytest.mark.parametrize("name", TROUBLES)
+def test_a_trouble_is_told_and_nothing_else(site: Site, tmp_path: Path, told: queue.Queue[Told], name: str) -> None:
+    trouble = TROUBLES[name]
+    prepare(site, trouble.variables)
+    with client(site.target, [trouble.stream], tmp_path) as finish:
+        with trouble.inject(site):
+            began = time.monotonic()
+            site.wait(lambda: firing(site) != set(), trouble.seconds)
+            fires = time.monotonic() - began
+            first = next_fire(told)
+            print(f"{name}: fires after {fires:.0f} s, is told after {time.monotonic() - began:.0f} s")
+            time.sleep(GROUP_SECONDS)
+            fired = firing(site)
+        finish()
+    assert fired - trouble.shown == {trouble.alert}
+    others = [one for one in iter_now(told) if one.status == "firing"]
+    assert [(one.instance, one.alert) for one in [first, *others]] == [(NAMESPACE, trouble.alert)]
+    site.wait(lambda: firing(site) == set(), 2 * FIRES_SECONDS)
+
+
+def next_fire(told: queue.Queue[Told]) -> Told:
+    """Return the next thing that is told to fire; what is told to be over is of the test before."""
+    while (one := told.get(timeout=2 * GROUP_SECONDS)).status != "firing":
+        pass
+    return one
+
+
+def iter_now(told: queue.Queue[Told]) -> Iterator[Told]:
+    """Yield what has been told since."""
+    while not told.empty():
+        yield told.get()
+
+
+def prepare(site: Site, variables: Mapping[str, Any]) -> None:
+    """Deploy the instance, and wait until its rules are evaluated and nothing fires any more."""
+    site.deploy(variables)
+    site.wait(lambda: set(rules(site).values()) == {"ok"} and not firing(site), 2 * FIRES_SECONDS)
