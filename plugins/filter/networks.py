@@ -14,6 +14,7 @@ from ansible_collections.hep.sonic.plugins.plugin_utils.networks import (
     network_rules,
     to_api_server,
     to_dns,
+    to_traces,
 )
 
 
@@ -27,4 +28,5 @@ class FilterModule:
             "network_rules": network_rules,
             "to_api_server": to_api_server,
             "to_dns": to_dns,
+            "to_traces": to_traces,
         }

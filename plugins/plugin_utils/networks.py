@@ -89,6 +89,22 @@ def to_api_server(peers: Sequence[Any], name: str) -> Manifest:
     return {"to": network_peers(peers, name) or None, "ports": [{"port": 443}, {"port": 6443}]}
 
 
+def to_traces(peers: Sequence[Any], name: str, port: int) -> Manifest:
+    """Return the egress rule that lets Pods send traces.
+
+    Policies see the port of a Pod, not of its Service: whoever is named is reached on all ports.
+
+    Args:
+        peers: Who takes traces, as NetworkPolicyPeers; none for everybody on this port.
+        name: The variable that they come from, for messages.
+        port: The port of the address that traces are sent to.
+
+    Raises:
+        SonicError: As for network_peers().
+    """
+    return {"to": network_peers(peers, name)} if peers else {"to": None, "ports": [{"port": port}]}
+
+
 def network_rules(rules: Sequence[Mapping[str, Any]]) -> list[Manifest]:
     """Return the rules of a NetworkPolicy without those that are for nobody.
 
