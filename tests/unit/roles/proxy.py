@@ -35,6 +35,10 @@ class Quiet(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.reply()
 
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.reply()
+
     def reply(self) -> None:
         """Answer one request."""
         self.answer(200)
