@@ -60,6 +60,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def with_password(site: Site) -> dict[str, Any]:
     """Return the variables of a cluster of the site."""
     return {
+        "preflight_adopt": True,  # other tests have left the instance's namespace
         "monitoring_mode": "external",
         "monitoring_prometheus_url": site.url,
         "monitoring_prometheus_ca": site.ca,
@@ -101,6 +102,7 @@ def test_what_does_not_answer_is_refused_before_a_change(
 
 def test_a_token_and_what_grafana_is_told_of_it_are_shown_nowhere(tmp_path: Path, kubeconfig: Path, site: Site) -> None:
     clusters = {
+        "preflight_adopt": True,
         "monitoring_mode": "external",
         "monitoring_prometheus_url": site.token_url,
         "monitoring_prometheus_ca": site.ca,
@@ -116,7 +118,12 @@ def test_a_token_and_what_grafana_is_told_of_it_are_shown_nowhere(tmp_path: Path
 
 
 def test_a_former_one_of_ours_goes(tmp_path: Path, kubeconfig: Path, cluster: Cluster, site: Site) -> None:
-    bundled = {"monitoring_mode": "bundled", "monitoring_wait_timeout": 1, "monitoring_prometheus_storage": "1Gi"}
+    bundled = {
+        "preflight_adopt": True,
+        "monitoring_mode": "bundled",
+        "monitoring_wait_timeout": 1,
+        "monitoring_prometheus_storage": "1Gi",
+    }
     (tmp_path / "before").mkdir()
     run = play("hep.sonic.cluster", inventory_of(tmp_path / "before", kubeconfig, bundled, {}))
     assert run.status != 0  # nobody here runs its Pods
