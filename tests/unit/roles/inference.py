@@ -119,8 +119,8 @@ def _tree() -> Path:
 
 
 def _unpack(tree: Path) -> None:
-    for wheel in ("nvidia-pytriton", "numpy"):
-        with zipfile.ZipFile(recipes._wheel(wheel)) as archive:
+    for name in ("nvidia-pytriton", "numpy"):
+        with zipfile.ZipFile(recipes.wheel(name)) as archive:
             archive.extractall(tree)
     server = tree / "pytriton" / "tritonserver"
     stub = server / "python_backend_stubs" / versions().python / "triton_python_backend_stub"
