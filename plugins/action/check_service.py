@@ -107,9 +107,11 @@ class ActionModule(SonicAction):
         if self.check_mode:
             return {"skipped": True, "endpoint": str(address), "msg": "The service is not asked in check mode."}
         if not params["wake"] and params["servers"] and not pods_of(Access.from_params(params), **params["servers"]):
-            text = f"{params['name'] or address}: at zero, not woken"
-            self.progress(text)
-            return {"changed": False, "endpoint": str(address), "servers": 0, "summary": [text]}
+            text = f"{params['name'] or address}: at zero, not woken (verify_wake: true asks it, which starts a server)"
+            summary = [text, f"  endpoint       {address}"]
+            for line in summary:
+                self.progress(line)
+            return {"changed": False, "endpoint": str(address), "servers": 0, "summary": summary}
         with way_to(address, params) as (url, tls):
             report = check_service(
                 url,

@@ -28,6 +28,8 @@ ONE_FOR_ALL: Final = ("sonic_autoscaler",)
 IMPORT_ROLE: Final = "ansible.builtin.import_role"
 #: The longest value that an error repeats, in characters.
 SHOWN: Final = 60
+#: What Ansible calls the origin of ``-e name=value``.
+COMMAND_LINE: Final = "<CLI option '-e'>"
 
 
 @dataclass(frozen=True)
@@ -245,7 +247,8 @@ def _check_element(spec: Spec, kind: str, value: Value) -> Iterator[Finding]:
     """Yield what is wrong with a value that is no list, or with one element of a list."""
     choices, options = spec.get("choices"), spec.get("options")
     if not _is_a(value.content, kind):
-        yield value.finding(_type_remedy(kind, value.content), "a secret" if spec.get("no_log") else "")
+        remedy = _as_json(value) if _is_typed(kind, value) else _type_remedy(kind, value.content)
+        yield value.finding(remedy, "a secret" if spec.get("no_log") else "")
     elif choices and value.content not in choices:
         yield value.finding(_choice_remedy(value.content, choices))
     elif kind == "dict" and options:
@@ -278,6 +281,15 @@ def _type_remedy(kind: str, value: Any) -> str:
     if kind == "str" and isinstance(value, (Mapping, list, tuple)):
         return "write one string."
     return f"{TYPES[kind].remedy}."
+
+
+def _is_typed(kind: str, value: Value) -> bool:
+    """Return whether a value is right but for Ansible's reading of ``-e name=value``, which makes text of all."""
+    return kind in ("bool", "int", "float") and isinstance(value.content, str) and value.origin == COMMAND_LINE
+
+
+def _as_json(value: Value) -> str:
+    return f"""on the command line, write it as JSON: -e '{{"{value.key}": {value.content}}}'."""
 
 
 def _choice_remedy(value: Any, choices: Sequence[Any]) -> str:

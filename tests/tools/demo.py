@@ -12,7 +12,7 @@ import sys
 
 from tests.lab.settings import home
 from tests.lab.state import State
-from tests.tools.common import ROOT, fail, step
+from tests.tools.common import ROOT, fail, say, step
 from tests.tools.suites import PROGRAMS
 
 
@@ -52,6 +52,8 @@ def main() -> None:
         complete = ["python", "-m", "tests.lab", "up", "--form", "node"]
         run("The service answers. Adding GPUs, pretended ones, and KEDA (the first time about 15 min)", complete)
         run("Deploying on GPUs; the service goes on meanwhile", command)
+    if not arguments.inventory:
+        say(f"The node goes on until `make lab-down`. Its kubeconfig: {home() / 'labs' / 'lab' / 'kubeconfig'}")
 
 
 if __name__ == "__main__":

@@ -79,7 +79,8 @@ def _deployment(obj: Manifest) -> Readiness:
     # not availableReplicas: minReadySeconds paces the steps of a rollout, and after the last one nothing follows
     ready = _number(obj, "status", "readyReplicas")
     total = _number(obj, "status", "replicas")
-    text = f"{min(updated, ready)}/{wanted} ready"
+    # of those that are ready, the old ones are none of these
+    text = f"{min(updated, max(0, ready - (total - updated)))}/{wanted} ready"
     if total > updated:
         text += f", {total - updated} of the old template left"
     if updated >= wanted and ready >= wanted and total == updated:

@@ -33,13 +33,13 @@ triton_model_sources: [{name: own, type: pvc, claim: models}]
 """
 
 
-def check(folder: Path, variables: str, clusters: str = "") -> Run:
+def check(folder: Path, variables: str, *options: str, clusters: str = "") -> Run:
     (folder / "inventory/group_vars").mkdir(parents=True)
     (folder / "inventory/hosts.yml").write_text(HOSTS)
     (folder / "inventory/group_vars/instances.yml").write_text(variables + NEEDED)
     (folder / "inventory/group_vars/clusters.yml").write_text(clusters)
     (folder / "play.yml").write_text(PLAY)
-    return run_playbook(str(folder / "play.yml"), inventory=str(folder / "inventory"), programs=PROGRAMS)
+    return run_playbook(str(folder / "play.yml"), *options, inventory=str(folder / "inventory"), programs=PROGRAMS)
 
 
 def test_mistakes_are_told_with_file_line_and_hosts(tmp_path: Path) -> None:
@@ -61,6 +61,12 @@ sonic_longest_request: "{{ no_such_variable }}"
     assert 'Did you mean "nodeport"?' in message
     assert f"sonic_longest_request ({file}:6) has no value {hosts}:" in message
     assert message.startswith("4 of the inventory's values")
+
+
+def test_what_a_command_line_makes_text_of_is_told_how_to_write(tmp_path: Path) -> None:
+    run = check(tmp_path, "", "-e", "envoy_replicas=3")
+    assert run.status != 0
+    assert """on the command line, write it as JSON: -e '{"envoy_replicas": 3}'.""" in run.tasks[-1].result["msg"]
 
 
 def test_an_expression_may_use_the_defaults_of_roles(tmp_path: Path) -> None:

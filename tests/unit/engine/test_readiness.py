@@ -51,7 +51,12 @@ ALL = {"replicas": 3, "updatedReplicas": 3, "readyReplicas": 3}
         (deployment(observed=1, **ALL), State.WAITING, "not seen by its controller yet"),
         (obj("apps/v1", "Deployment", {"replicas": 0}, {"observedGeneration": 2}), State.READY, "0/0 ready"),
         (deployment(**{**ALL, "readyReplicas": 1}), State.WAITING, "1/3 ready"),
-        (deployment(**{**ALL, "replicas": 4}), State.WAITING, "3/3 ready, 1 of the old template left"),
+        (deployment(**{**ALL, "replicas": 4}), State.WAITING, "2/3 ready, 1 of the old template left"),
+        (
+            deployment(replicas=4, updatedReplicas=1, readyReplicas=3),
+            State.WAITING,
+            "0/3 ready, 3 of the old template left",
+        ),
         (
             deployment(**condition("Progressing", "False", reason="ProgressDeadlineExceeded", message="no progress")),
             State.WAITING,
