@@ -177,7 +177,7 @@ def test_nothing_is_told_while_all_is_well(site: Site, tmp_path: Path) -> None:
         finish()
 
 
-def test_two_instances_of_a_namespace_do_not_mix(site: Site, tmp_path: Path) -> None:
+def test_two_instances_of_a_namespace_do_not_mix(site: Site, tmp_path: Path, told: queue.Queue[Told]) -> None:
     other = Instance("faults-b", 30831)
     # the claim of the models is there, and the first one's
     own: dict[str, Any] = {"sonic_pools": [{**POOL, "replicas": 1}], "triton_extra_objects": []}
@@ -189,7 +189,7 @@ def test_two_instances_of_a_namespace_do_not_mix(site: Site, tmp_path: Path) -> 
         with client(site.target, [SMALL], tmp_path) as finish:
             with break_model(site):
                 site.wait(lambda: firing(site) != set(), FIRES_SECONDS)
-                time.sleep(QUIET_SECONDS)
+                assert next_fire(told).instance == INSTANCE.name
                 rates = by_instance(site, RATE)
                 assert {alert["instance"] for alert in alerts(site)} == {INSTANCE.name}
             finish()
