@@ -4,7 +4,7 @@
 
 """Record a command in a terminal and write what it really showed as a picture, without the tasks that tell nothing.
 
-python -m tests.tools.record docs/images/demo.svg --until "The service answers" make demo
+python -m tests.tools.record --until "The service answers" docs/images/demo.svg make demo
 """
 
 from __future__ import annotations
