@@ -27,9 +27,12 @@ BACKEND = {
 }
 
 
+def objects(variables: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return Role("monitoring", {"monitoring_traces_mode": "bundled", **variables}, tasks="traces.yml").objects()
+
+
 def configuration(variables: Mapping[str, Any]) -> dict[str, Any]:
-    role = Role("monitoring", {"monitoring_traces_mode": "bundled", **variables}, tasks="traces.yml")
-    (secret,) = (one for one in role.objects() if one["kind"] == "Secret")
+    (secret,) = (one for one in objects(variables) if one["kind"] == "Secret")
     config: dict[str, Any] = yaml.safe_load(base64.b64decode(secret["data"]["config.yml"]))
     return config
 
@@ -50,6 +53,23 @@ def test_what_is_declared_is_what_is_used(variables: Mapping[str, Any], exporter
     assert {name for one in pipelines for end in ("receivers", "exporters") for name in one[end]} == ends
     assert {name for one in pipelines for name in one.get("processors", [])} == set(config["processors"])
     assert set(config["service"]["extensions"]) == set(config["extensions"])
+
+
+def test_what_lets_it_in_is_in_a_secret_and_nothing_elsewhere_follows_from_it() -> None:
+    first, second = (
+        [
+            one
+            for one in objects(BACKEND | {"monitoring_traces_headers": {"Authorization": text}})
+            if one["kind"] != "Secret"
+        ]
+        for text in ("hunter2", "hunter3")
+    )
+    assert first == second
+
+
+def test_a_header_is_not_expanded() -> None:
+    variables = BACKEND | {"monitoring_mode": "none", "monitoring_traces_headers": {"Authorization": "a$b${env:HOME}"}}
+    assert configuration(variables)["exporters"]["otlp_http"]["headers"] == {"Authorization": "a$$b$${env:HOME}"}
 
 
 def test_the_backend_gets_what_it_wants() -> None:
