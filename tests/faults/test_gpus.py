@@ -22,7 +22,6 @@ from tests.faults.results import tell
 from tests.faults.site import INSTANCE, NAMESPACE, NODE, POD, Site
 from tests.faults.test_faults import COMMON, client, prepare
 from tests.lab.gpus import COUNT, KINDS, raise_xid
-from tests.system.instance import Instance
 
 GPU: Final = "nvidia.com/gpu"
 CHOICE: Final = "nvidia.com/device-plugin.config"
@@ -160,11 +159,3 @@ def test_gpus_are_shared_by_a_label_and_one_that_fails_then_may_be_several(site:
     finally:
         INSTANCE.must("hep.sonic.cluster")
     offers(site, VICTIM, product(2), COUNT)
-
-
-@pytest.mark.usefixtures("site")
-def test_who_asks_for_a_product_that_no_node_has_is_warned() -> None:
-    pool = {"name": "gpu", "gpu": {"product": "NVIDIA-H100-80GB-HBM3"}}
-    run = Instance("faults-product", 30830).must("hep.sonic.service", "--check", sonic_pools=[pool])
-    assert "No node has the GPU product NVIDIA-H100-80GB-HBM3" in run.output
-    assert product(1) in run.output
