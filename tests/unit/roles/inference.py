@@ -108,7 +108,7 @@ def _tree() -> Path:
     try:
         ctypes.CDLL(f"libpython{versions().python}.so.1.0")
     except OSError:
-        pytest.skip(f"Triton's Python backend needs libpython{versions().python}, which is not installed")
+        pytest.fail(f"Triton's Python backend needs libpython{versions().python}: run `make lab-packages`.")
     tree = home() / f"triton-{versions().wheels['nvidia-pytriton']}"
     if not tree.exists():
         with tempfile.TemporaryDirectory(dir=home()) as work:
