@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import queue
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import NamedTuple
+
+from tests.tools.serving import Silent, serve
 
 
 class Told(NamedTuple):
@@ -38,7 +39,7 @@ def listen(address: str, port: int = 0) -> Iterator[tuple[int, queue.Queue[Told]
     """Take messages at an address of this machine, and yield the port and what was told."""
     told: queue.Queue[Told] = queue.Queue()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Silent, BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             message = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             for alert in message["alerts"]:
@@ -48,13 +49,5 @@ def listen(address: str, port: int = 0) -> Iterator[tuple[int, queue.Queue[Told]
             self.send_response(200)
             self.end_headers()
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class' name
-            pass
-
-    server = ThreadingHTTPServer((address, port), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield server.server_address[1], told
-    finally:
-        server.shutdown()
-        server.server_close()
+    with serve(Handler, port, address=address) as taken:
+        yield taken, told

@@ -9,12 +9,11 @@ from __future__ import annotations
 import base64
 import ssl
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPResponse
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Final
 from urllib.error import URLError
@@ -25,6 +24,7 @@ import yaml
 from tests.lab import programs
 from tests.lab.pki import Authority, Pair
 from tests.lab.progress import Progress
+from tests.tools.serving import Silent, serve
 from tests.unit.roles.test_drain import free_port, wait_for
 
 USERNAME: Final = "hep-sonic"
@@ -115,7 +115,7 @@ def _get(url: str, context: ssl.SSLContext) -> HTTPResponse:
 def _front(pair: Pair, url: str, context: ssl.SSLContext) -> Iterator[int]:
     """Run what sites put before Prometheus, which checks no tokens itself, and yield its port."""
 
-    class Front(BaseHTTPRequestHandler):
+    class Front(Silent, BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             if self.path.startswith("/page"):
                 self.answer(200, b"<html>Welcome</html>")
@@ -134,17 +134,7 @@ def _front(pair: Pair, url: str, context: ssl.SSLContext) -> Iterator[int]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class' name
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Front)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(pair.certificate, pair.key)
-    # not at once: one that speaks no TLS would stop the others
-    server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield server.server_address[1]
-    finally:
-        server.shutdown()
-        server.server_close()
+    with serve(Front, tls=tls) as port:
+        yield port

@@ -7,10 +7,9 @@
 from __future__ import annotations
 
 import ssl
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from typing import Any
 
 import pytest
@@ -23,6 +22,7 @@ from ansible_collections.hep.sonic.plugins.plugin_utils.prometheus import (
     judge,
     unreachable,
 )
+from tests.tools.serving import Silent, serve
 from tests.unit.roles.test_drain import free_port
 from tests.unit.site_prometheus import PASSWORD, PATH, TOKEN, USERNAME, Site, site_prometheus
 
@@ -46,17 +46,11 @@ def known(site: Site) -> Prometheus:
 def plain() -> Iterator[str]:
     """The address of a server without TLS, which knows no Prometheus."""
 
-    class Server(SimpleHTTPRequestHandler):
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class' name
-            pass
+    class Server(Silent, SimpleHTTPRequestHandler):
+        """Answer with files, and write no log."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with serve(Server) as port:
+        yield f"127.0.0.1:{port}"
 
 
 def refused(prometheus: Prometheus) -> str:

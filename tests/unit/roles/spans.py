@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import struct
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from tests.tools.serving import Silent, serve
 
 #: The kinds of values in protobuf: a number, 8 bytes, bytes with their length.
 NUMBER, FIXED, BYTES = 0, 1, 2
@@ -74,7 +75,7 @@ class Sink:
 def sink() -> Iterator[Sink]:
     """Run a place where traces are sent to."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Silent, BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
@@ -97,17 +98,9 @@ def sink() -> Iterator[Sink]:
             self.rfile.readline()
             return b"".join(chunks)
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class' name
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    place = Sink(server.server_address[1])
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
+    with serve(Handler) as port:
+        place = Sink(port)
         yield place
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def _from_json(body: bytes) -> Iterator[Span]:

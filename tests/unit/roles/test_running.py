@@ -16,7 +16,8 @@ from pathlib import Path
 import grpc
 import pytest
 
-from tests.unit.roles.proxy import Config, Proxy, Quiet, envoy, serve
+from tests.tools.serving import serve
+from tests.unit.roles.proxy import Config, Proxy, Quiet, envoy
 from tests.unit.roles.test_drain import get, wait_for
 
 INFER = "/v2/models/identity/infer"

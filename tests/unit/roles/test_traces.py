@@ -18,8 +18,9 @@ import grpc
 import pytest
 from tritonclient.grpc import service_pb2
 
+from tests.tools.serving import serve
 from tests.unit.roles.inference import MODEL, POD, Server, triton
-from tests.unit.roles.proxy import Config, Proxy, Quiet, envoy, serve
+from tests.unit.roles.proxy import Config, Proxy, Quiet, envoy
 from tests.unit.roles.spans import Sink, Span, sink
 from tests.unit.roles.test_drain import free_port, wait_for
 from tests.unit.roles.test_running import held
@@ -144,6 +145,16 @@ def check_server(trace: Sequence[Span]) -> None:
     assert queued.start <= computed.start < computed.end <= queued.end
 
 
+def check_traces(traces: list[list[Span]], infer: Callable[..., int]) -> list[list[Span]]:
+    """Check what is in every trace, and return those that end at the computation."""
+    for trace in traces:
+        check_connected(trace)
+    found = whole(traces, infer)
+    for trace in found:
+        check_server(trace)
+    return found
+
+
 @BOTH
 def test_a_request_leaves_one_trace_from_envoy_to_the_computation(
     infer: Callable[..., int], spans: Sink, server: Server, tmp_path: Path
@@ -153,10 +164,7 @@ def test_a_request_leaves_one_trace_from_envoy_to_the_computation(
         assert [infer(proxy) for _ in range(5)] == [200] * 5
         traces = collect(spans)
     assert len(traces) == 5
-    for trace in traces:
-        check_connected(trace)
-    for trace in whole(traces, infer):
-        check_server(trace)
+    for trace in check_traces(traces, infer):
         resource = named(trace, "compute").resource
         place = [resource[key] for key in ("k8s.pod.name", "k8s.namespace.name", "hep.sonic.pool")]
         assert place == [POD, "cms", "gpu"]
@@ -173,10 +181,7 @@ def test_requests_that_waited_leave_one_trace_each(
         assert [answer.result() for answer in answers] == [200] * 5
         traces = collect(spans)
     assert len(traces) == 5
-    for trace in traces:
-        check_connected(trace)
-    for trace in whole(traces, infer):
-        check_server(trace)
+    for trace in check_traces(traces, infer):
         (waited,) = (span for span in trace if span.name.startswith("router service_"))
         assert waited.start < named(trace, "InferRequest").start < waited.end
 

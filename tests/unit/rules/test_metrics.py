@@ -15,7 +15,8 @@ import grpc
 import pytest
 
 from ansible_collections.hep.sonic.plugins.plugin_utils.objectives import BUCKETS_MS
-from tests.unit.roles.proxy import Proxy, Quiet, envoy, serve
+from tests.tools.serving import serve
+from tests.unit.roles.proxy import Proxy, Quiet, envoy
 from tests.unit.roles.test_drain import get, wait_for
 from tests.unit.roles.test_running import INFER, client, serve_grpc
 from tests.unit.rules.test_rules import ALL, rules
